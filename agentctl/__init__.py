@@ -1,0 +1,1 @@
+"""agentctl: the terminal client and control tool."""

@@ -1,0 +1,1 @@
+"""Sessions, turns and the agent loop: no vendor names, no sockets."""

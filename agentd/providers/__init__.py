@@ -1,0 +1,1 @@
+"""One adapter per wire dialect of a model vendor."""

@@ -1,0 +1,1 @@
+"""What agentd and agentctl agree on: no I/O, no trio."""

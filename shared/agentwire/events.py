@@ -1,0 +1,300 @@
+"""Every event kind, and which of them persist.
+
+An event is one frozen fact about a stream (a session, or `user:<name>`). Its kind on the wire is the class name in snake case.
+PERSISTED events get a gap-free `seq` in their stream and are in the log for ever; TRANSIENT ones exist only for whoever watches
+at that moment. A class that is in neither table cannot be encoded, and a test fails.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from agentwire.types import (
+    CallOutcome,
+    Decision,
+    Delivery,
+    DraftPart,
+    Effect,
+    ErrorInfo,
+    InputPart,
+    ReplyPart,
+    StopReason,
+    Text,
+    BlobRef,
+    TurnOutcome,
+    Usage,
+)
+
+MAX_EVENT = 1024 * 1024
+"""Bytes of one encoded event body; longer content is a blob."""
+
+# --- the life of a session -----------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class SessionCreated:
+    """`environment` is the allow-listed part of the client's environment that tools of this session see."""
+
+    title: str
+    cwd: str
+    model: str
+    environment: dict[str, str]
+
+
+@frozen(kw_only=True)
+class SessionRenamed:
+    title: str
+
+
+@frozen(kw_only=True)
+class SessionDeleted:
+    """In the stream `user:<name>`: the session's own stream is erased with it."""
+
+    session: str
+
+
+# --- the life of a turn ----------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class InputAccepted:
+    """A user's input is durable. It waits until a turn starts on it or takes it in as a steer. `input` counts from 1."""
+
+    input: int
+    parts: tuple[InputPart, ...]
+    delivery: Delivery
+    interactive: bool
+    model: str
+    max_steps: int
+
+
+@frozen(kw_only=True)
+class TurnStarted:
+    """`turn` counts from 1; the turn answers `input`, which leaves the queue and becomes a user message."""
+
+    turn: int
+    input: int
+    model: str
+
+
+@frozen(kw_only=True)
+class TurnResumed:
+    """A new boot goes on with the open turn. `resumes` counts the times, at most 3."""
+
+    turn: int
+    resumes: int
+
+
+@frozen(kw_only=True)
+class InputSteered:
+    """A queued `steer` input became a user message of the running turn, before its next model request."""
+
+    turn: int
+    input: int
+
+
+@frozen(kw_only=True)
+class AssistantMessage:
+    """One reply of the model, whole (or what there was of it: `stop` = interrupted). `step` counts from 0 within the turn."""
+
+    turn: int
+    step: int
+    model: str
+    parts: tuple[ReplyPart, ...]
+    stop: StopReason
+    usage: Usage
+
+
+@frozen(kw_only=True)
+class ReplyRestarted:
+    """The seam: reply `step` broke off (`reason`); the model is asked to go on from the text that was kept. `attempt` from 1."""
+
+    turn: int
+    step: int
+    attempt: int
+    reason: ErrorInfo
+
+
+@frozen(kw_only=True)
+class ToolPlanned:
+    """The model asked for a call; commits together with its message. `arguments_hash` is sha256 over name, NUL, arguments."""
+
+    turn: int
+    call: str
+    name: str
+    arguments_json: str
+    arguments_hash: str
+    effect: Effect
+
+
+@frozen(kw_only=True)
+class ApprovalRequested:
+    turn: int
+    call: str
+    name: str
+    arguments_json: str
+    arguments_hash: str
+    expires_at: float
+
+
+@frozen(kw_only=True)
+class ApprovalAnswered:
+    """The first answer; `by` is a user's name, or `deadline`."""
+
+    turn: int
+    call: str
+    decision: Decision
+    by: str
+    note: str = ""
+
+
+@frozen(kw_only=True)
+class ToolStarted:
+    """Commits before the effect: from here on the call may have happened."""
+
+    turn: int
+    call: str
+
+
+@frozen(kw_only=True)
+class ToolFinished:
+    turn: int
+    call: str
+    outcome: CallOutcome
+    parts: tuple[Text | BlobRef, ...]
+    seconds: float = 0.0
+
+
+@frozen(kw_only=True)
+class TurnFinished:
+    """`steps` model requests were made; `denials` calls were denied."""
+
+    turn: int
+    outcome: TurnOutcome
+    steps: int
+    denials: int
+    usage: Usage
+    error: ErrorInfo | None = None
+
+
+# --- transient -------------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Delta:
+    """What one read from the model brought: for each part the text to add at `offset` (in code points)."""
+
+    turn: int
+    step: int
+    parts: tuple[DraftPartDelta, ...]
+
+
+@frozen(kw_only=True)
+class DraftPartDelta:
+    part: int
+    type: str
+    offset: int
+    text: str
+    name: str = ""
+
+
+@frozen(kw_only=True)
+class DraftReset:
+    """The draft of `step` is withdrawn and replaced by `parts` (after a crash, or when a reply is tried again)."""
+
+    turn: int
+    step: int
+    parts: tuple[DraftPart, ...]
+
+
+@frozen(kw_only=True)
+class WatchClosed:
+    """The last frame of a watch. `reason`: lagged | deleted | stopping. Watch again with `after` = `seq`."""
+
+    reason: str
+    seq: int
+
+
+PERSISTED: tuple[type[Any], ...] = (
+    SessionCreated,
+    SessionRenamed,
+    SessionDeleted,
+    InputAccepted,
+    TurnStarted,
+    TurnResumed,
+    InputSteered,
+    AssistantMessage,
+    ReplyRestarted,
+    ToolPlanned,
+    ApprovalRequested,
+    ApprovalAnswered,
+    ToolStarted,
+    ToolFinished,
+    TurnFinished,
+)
+TRANSIENT: tuple[type[Any], ...] = (Delta, DraftReset, WatchClosed)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+KIND_OF: dict[type[Any], str] = {cls: _snake(cls.__name__) for cls in PERSISTED + TRANSIENT}
+CLASS_OF: dict[str, type[Any]] = {kind: cls for cls, kind in KIND_OF.items()}
+VERSION_OF: dict[str, int] = {KIND_OF[cls]: 1 for cls in PERSISTED}
+"""The version a kind is written with; reading an older one goes through `convert.upcast`."""
+
+# --- the envelope ------------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Event:
+    """A committed event. `at`: seconds since the epoch; `data`: the body as stored JSON, which goes to every transport as it is."""
+
+    pos: int
+    stream: str
+    seq: int
+    user: str
+    at: float
+    kind: str
+    version: int
+    body: Any
+    data: bytes
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_body(body: object) -> bytes:
+    """A body as JSON bytes."""
+    return _encoder.encode(body)
+
+
+def encode_event(event: Event) -> bytes:
+    """The JSON object every transport sends for a persisted event; the body's bytes are not encoded again."""
+    return b'{"stream":"%b","seq":%d,"pos":%d,"at":%.3f,"kind":"%b","version":%d,"data":%b}' % (
+        event.stream.encode(),
+        event.seq,
+        event.pos,
+        event.at,
+        event.kind.encode(),
+        event.version,
+        event.data,
+    )
+
+
+def encode_transient(stream: str, body: object) -> bytes:
+    """The same for an event that is not in the log: no seq, no pos."""
+    return b'{"stream":"%b","kind":"%b","data":%b}' % (stream.encode(), KIND_OF[type(body)].encode(), _encoder.encode(body))
+
+
+_EVENT_HEAD = b'{"jsonrpc":"2.0","method":"event","params":'
+
+
+def event_frame(encoded: bytes) -> bytes:
+    """The IPC frame around an encoded event: the same bytes for every watcher."""
+    return _EVENT_HEAD + encoded + b"}\n"

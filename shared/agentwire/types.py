@@ -1,0 +1,215 @@
+"""Value types of the wire: parts, messages, views. Frozen; a bad value cannot be built from the wire (convert.py is strict)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import Factory, frozen
+
+# --- parts -------------------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Text:
+    text: str
+    kind: Literal["text"] = "text"
+
+
+@frozen(kw_only=True)
+class Reasoning:
+    """What the model thought aloud. `vendor` is opaque and goes back only to the provider that made it (signatures)."""
+
+    text: str
+    vendor: dict[str, Any] | None = None
+    kind: Literal["reasoning"] = "reasoning"
+
+
+@frozen(kw_only=True)
+class ToolCall:
+    """`arguments_json` stays the model's own bytes: it may be invalid JSON, and history must still show what was asked."""
+
+    id: str
+    name: str
+    arguments_json: str
+    kind: Literal["tool_call"] = "tool_call"
+
+
+@frozen(kw_only=True)
+class BlobRef:
+    """Content over the event limit. `head` is its beginning as text; `bytes` its whole length."""
+
+    blob: str
+    bytes: int
+    media: str
+    head: str = ""
+    kind: Literal["blob"] = "blob"
+
+
+@frozen(kw_only=True)
+class ToolResult:
+    call: str
+    parts: tuple[Text | BlobRef, ...]
+    is_error: bool = False
+    kind: Literal["tool_result"] = "tool_result"
+
+
+InputPart = Text
+ReplyPart = Text | Reasoning | ToolCall
+Part = Text | Reasoning | ToolCall | ToolResult
+
+
+@frozen(kw_only=True)
+class Usage:
+    """Tokens of one model request as the vendor reported them; 0 where it said nothing."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cached=self.cached + other.cached,
+            reasoning=self.reasoning + other.reasoning,
+        )
+
+
+@frozen(kw_only=True)
+class ErrorInfo:
+    """An `AgentError` as data, for events."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+# --- words with a fixed set of values -----------------------------------------------------------------------------------------
+
+Delivery = Literal["queue", "steer", "interrupt"]
+StopReason = Literal["end", "tool_calls", "length", "refused", "interrupted"]
+Effect = Literal["read", "idempotent", "once"]
+Decision = Literal["allow", "deny"]
+CallOutcome = Literal["ok", "error", "denied", "cancelled", "skipped", "unknown", "not_executed", "invalid_arguments"]
+TurnOutcome = Literal["done", "cancelled", "failed", "interrupted"]
+SessionStatus = Literal["idle", "running", "awaiting_approval"]
+PartKind = Literal["text", "reasoning", "tool_call"]
+
+# --- views (what a client is told about current state) -------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class SessionInfo:
+    """One row of the session index. Times are seconds since the epoch, UTC."""
+
+    id: str
+    title: str
+    cwd: str
+    model: str
+    status: SessionStatus
+    created_at: float
+    updated_at: float
+    turns: int
+    queued: int
+
+
+@frozen(kw_only=True)
+class QueuedInput:
+    input: int
+    parts: tuple[InputPart, ...]
+    delivery: Delivery
+    interactive: bool
+    model: str
+    max_steps: int
+
+
+@frozen(kw_only=True)
+class PendingApproval:
+    """A question about one call. An answer is bound to `call` and `arguments_hash`. `expires_at`: seconds since the epoch."""
+
+    call: str
+    name: str
+    arguments_json: str
+    arguments_hash: str
+    expires_at: float
+
+
+@frozen(kw_only=True)
+class DraftPart:
+    """A part streamed so far. `name` is the tool's, for a tool call."""
+
+    part: int
+    type: PartKind
+    text: str
+    name: str = ""
+
+
+@frozen(kw_only=True)
+class DraftView:
+    turn: int
+    step: int
+    parts: tuple[DraftPart, ...]
+
+
+@frozen(kw_only=True)
+class SessionView:
+    """What a watcher needs before the tail; messages are fetched with `event/list`."""
+
+    info: SessionInfo
+    turn: int | None
+    queue: tuple[QueuedInput, ...]
+    approvals: tuple[PendingApproval, ...]
+    draft: DraftView | None
+
+
+@frozen(kw_only=True)
+class ModelInfo:
+    """`id` is `provider/model`; `context` is in tokens, 0 if unknown; `note` is one line for people."""
+
+    id: str
+    context: int = 0
+    default: bool = False
+    available: bool = True
+    note: str = ""
+
+
+@frozen(kw_only=True)
+class ConfigValue:
+    key: str
+    value: Any
+    source: str
+
+
+@frozen(kw_only=True)
+class StorageInfo:
+    path: str
+    bytes: int
+    full: bool
+
+
+@frozen(kw_only=True)
+class ProviderStatus:
+    name: str
+    state: str
+    detail: str = ""
+
+
+@frozen(kw_only=True)
+class DaemonStatus:
+    pid: int
+    boot: str
+    version: str
+    protocol: int
+    started_at: float
+    uptime: float
+    socket: str
+    model: str
+    sessions: int
+    running: int
+    clients: int
+    rss: int
+    storage: StorageInfo
+    resumes_suspended: bool = False
+    providers: tuple[ProviderStatus, ...] = ()
+    warnings: tuple[str, ...] = Factory(tuple)
