@@ -262,21 +262,22 @@ class Store(Protocol):
 
 @frozen(kw_only=True)
 class Profile:
-    """How a child is started: a built environment (never ours), a directory, and whether it may outlive its parent's thread."""
+    """How a child is started: a directory, and a built environment (never ours)."""
 
     cwd: str
     environment: Mapping[str, str]
 
 
 class Process(Protocol):
-    """A child with its whole process group. All three are safe to call after the end."""
+    """A child with its whole process group. Everything is safe to call after the end."""
 
     pid: int
 
-    async def send(self, data: bytes) -> None: ...
+    async def send(self, data: bytes) -> None:
+        """Write to its stdin; what a child that is gone did not read is dropped without an error."""
 
     async def receive(self, limit: int = 65536) -> bytes:
-        """Bytes from its stdout, b"" at the end."""
+        """Bytes from its stdout, b"" at the end: of the pipe, or 0.5 s after its exit if somebody else holds the pipe open."""
 
     def stderr_tail(self) -> str:
         """The last 64 KiB it said on stderr."""
@@ -290,7 +291,10 @@ class Process(Protocol):
 
 class Spawner(Protocol):
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
-        """Start a child in a group of its own; leaving the scope kills what is left of the group."""
+        """Start a child in a group of its own; leaving the scope kills what is left of the group.
+
+        Error handling: entering raises ToolError if the program or the directory cannot be used.
+        """
 
 
 # --- time ----------------------------------------------------------------------------------------------------------------------

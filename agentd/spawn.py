@@ -1,0 +1,197 @@
+"""Child processes under trio: Popen in the trio thread, exit by pidfd, bounded pipes, the whole group killed at the end.
+
+Not `trio.run_process`: it forks from a cached worker thread, and a child that asks to die with its parent (PR_SET_PDEATHSIG,
+`bwrap --die-with-parent`) dies when that idle thread is dropped, 10 s later. Popen takes about 7 ms of the loop.
+
+The child leads a session and thereby a process group of its own. Until the child is reaped its pid, which is also the group's
+number, cannot be given to anybody else: so its exit is read with WNOWAIT, the group is killed, and only then is it reaped. A
+descendant that calls setsid leaves the group and survives; that needs a pid namespace, which is the sandbox's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from io import FileIO
+from typing import cast
+
+import trio
+
+from agentd.ports import Process, Profile
+from agentwire.errors import ToolError
+
+STDERR_RING = 65536  # bytes kept of what a child said on stderr
+OUTPUT_GRACE = 0.5  # seconds that output may still arrive after the exit: a background child may hold the pipe for ever
+KILL_BOUND = 5.0  # seconds to wait for a killed child: only one stuck in the kernel (D state) needs more, and we do not wait for it
+
+
+class TrioSpawner:
+    """The real `ports.Spawner`."""
+
+    def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
+        """Start `argv`; its program is looked up on the profile's PATH.
+
+        Resource handling: leaving the scope, also by cancellation, kills the group, reaps the child and closes every fd.
+        Error handling: entering raises ToolError naming the program or directory that is missing or may not be used.
+        """
+        return _scope(argv, profile)
+
+
+@asynccontextmanager
+async def _scope(argv: Sequence[str], profile: Profile) -> AsyncIterator[Process]:
+    child = _launch(argv, profile)
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.drain_stderr)
+            nursery.start_soon(child.end_after_exit)
+            try:
+                yield child
+            except BaseException as error:  # noqa: BLE001 - raised again below, past the nursery, which would wrap it in a group
+                failure = error
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(KILL_BOUND, shield=True):
+            await child.kill()
+        child.close()
+    if failure is not None:
+        raise failure
+
+
+def _launch(argv: Sequence[str], profile: Profile) -> _Child:
+    environment = restore_library_path(profile.environment, frozen=getattr(sys, "frozen", False))
+    pipe = subprocess.PIPE
+    try:
+        popen = subprocess.Popen(
+            argv, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, cwd=profile.cwd, env=environment, start_new_session=True
+        )
+    except (OSError, ValueError) as error:
+        raise ToolError(_explain(argv[0], profile.cwd, error)) from error
+    try:
+        return _Child(popen, os.pidfd_open(popen.pid))
+    except OSError as error:
+        with popen:
+            popen.kill()
+        raise ToolError(_explain(argv[0], profile.cwd, error)) from error
+
+
+def _explain(program: str, cwd: str, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) and error.filename == cwd:
+        return f"cannot start {program}: its working directory {cwd} cannot be used ({error.strerror})"
+    if isinstance(error, FileNotFoundError):
+        return f"cannot start {program}: no such program"
+    if isinstance(error, PermissionError):
+        return f"cannot start {program}: it may not be executed (permission denied)"
+    return f"cannot start {program}: {error.strerror if isinstance(error, OSError) else error}"
+
+
+def restore_library_path(environment: Mapping[str, str], *, frozen: bool) -> dict[str, str]:
+    """The environment without PyInstaller's LD_LIBRARY_PATH, which would feed our bundled libraries to foreign programs."""
+    restored = dict(environment)
+    if frozen:
+        restored.pop("LD_LIBRARY_PATH", None)
+        original = restored.pop("LD_LIBRARY_PATH_ORIG", None)  # the bootloader keeps the user's value here
+        if original is not None:
+            restored["LD_LIBRARY_PATH"] = original
+    return restored
+
+
+class _Child:
+    """A `ports.Process`, with what its scope needs beyond that."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int) -> None:
+        self.pid = popen.pid
+        self._popen = popen
+        self._pidfd = pidfd
+        self._stdin, self._stdout, self._stderr = (cast(FileIO, pipe) for pipe in (popen.stdin, popen.stdout, popen.stderr))
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            os.set_blocking(pipe.fileno(), False)
+        self._tail = b""
+        self._code: int | None = None
+        self._one_waiter = trio.Lock()
+        self._over = False  # what has not been written by now is nobody's: reading no longer waits
+
+    async def send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        await trio.lowlevel.checkpoint()
+        with suppress(BrokenPipeError, trio.ClosedResourceError):
+            while rest and not self._over:
+                written = self._stdin.write(rest)
+                if written is None:  # a full pipe
+                    await trio.lowlevel.wait_writable(self._stdin.fileno())
+                else:
+                    rest = rest[written:]
+
+    async def receive(self, limit: int = 65536) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while not self._stdout.closed:
+            data = self._stdout.read(limit)
+            if data is not None:
+                return data
+            if self._over:
+                break
+            with suppress(trio.ClosedResourceError):  # how `end_after_exit` wakes us
+                await trio.lowlevel.wait_readable(self._stdout.fileno())
+        return b""
+
+    def stderr_tail(self) -> str:
+        if not self._stderr.closed:
+            self._take_stderr()  # what it said just before its exit
+        return self._tail.decode(errors="replace")
+
+    async def wait(self) -> int:
+        async with self._one_waiter:  # trio lets one task at a time wait on an fd
+            if self._code is None:
+                await trio.lowlevel.wait_readable(self._pidfd)
+                self._code = _exit_code(self.pid)
+        return self._code
+
+    async def kill(self) -> None:
+        self._kill_group()
+        await self.wait()
+        self._popen.poll()
+
+    async def drain_stderr(self) -> None:
+        while self._take_stderr():
+            await trio.lowlevel.wait_readable(self._stderr.fileno())
+
+    async def end_after_exit(self) -> None:
+        """Once the child is gone: the grace, then the end of whatever it left behind, and of everybody's waiting for output."""
+        await self.wait()
+        await trio.sleep(OUTPUT_GRACE)
+        await self.kill()
+        self._over = True
+        for pipe in (self._stdin, self._stdout):
+            trio.lowlevel.notify_closing(pipe.fileno())
+
+    def close(self) -> None:
+        self._over = True
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            trio.lowlevel.notify_closing(pipe.fileno())
+            pipe.close()
+        trio.lowlevel.notify_closing(self._pidfd)
+        os.close(self._pidfd)
+
+    def _take_stderr(self) -> bool:
+        """Keep what is there; False at the end of the pipe."""
+        data = self._stderr.read(STDERR_RING)
+        if data:
+            self._tail = (self._tail + data)[-STDERR_RING:]
+        return data != b""
+
+    def _kill_group(self) -> None:
+        if self._popen.returncode is None:  # reaped: the number may be somebody else's by now
+            with suppress(ProcessLookupError, PermissionError):  # already empty; a set-uid program took another user
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+def _exit_code(pid: int) -> int:
+    """Of a child that has exited, leaving it to be reaped later."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    if found is None:
+        raise AssertionError("waitid without WNOHANG always finds the child")
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
