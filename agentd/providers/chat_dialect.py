@@ -1,0 +1,385 @@
+"""OpenAI's Chat Completions dialect, sans-IO: a prompt -> the request's bytes; the response's bytes in any split -> deltas.
+
+Theory of operation: `encode_request` builds plain values and lets msgspec write them. `ChatDecoder` reads the events of one
+streamed reply. All that one `feed` brought becomes at most one `PartText` per part, so the caller's cost follows the reads, not the tokens.
+The reply's `Stop` is held back until `[DONE]` or the end of the body: usage comes after the finish reason, and `Stop` is last.
+
+Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Spent, Stop, ToolSpec
+from agentd.providers.chat_errors import classify
+from agentd.providers.sse import SseError, SseReader
+from agentwire.errors import ProviderDown
+from agentwire.types import BlobRef, PartKind, StopReason, Text, ToolCall, ToolResult, Usage
+from agentwire.types import Reasoning as ReasoningPart
+
+CONTINUE: Final = (
+    "[Your last message was cut off by a network failure. Go on exactly where it stopped, in the middle of the word if need be. "
+    "Do not repeat anything, do not comment on this.]"
+)
+"""Asks for the rest of a reply where the host cannot continue an assistant message itself."""
+
+# --- the request ---------------------------------------------------------------------------------------------------------------
+
+_encoder = msgspec.json.Encoder()
+_arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def encode_request(
+    prompt: Prompt,
+    *,
+    official: bool = False,
+    reasoning: bool = False,
+    prefill: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The body of a streaming request.
+
+    `official`: the host is OpenAI's own, which wants `max_completion_tokens` (its reasoning models refuse the old name) and routes
+    by `prompt_cache_key`; every compatible host understands `max_tokens`, and not all the new name. `reasoning`: assistant messages
+    with tool calls carry `reasoning_content`, which DeepSeek demands. `prefill`: the host goes on from a last assistant message by
+    itself. `extra` is added on top, for a host's own fields.
+    """
+    body: dict[str, Any] = {"model": prompt.model, "messages": list(_messages(prompt, reasoning=reasoning, prefill=prefill))}
+    body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if prompt.tools:
+        body["tools"] = [_tool(tool) for tool in prompt.tools]
+    if prompt.max_output:
+        body["max_completion_tokens" if official else "max_tokens"] = prompt.max_output
+    if official and prompt.session:
+        body["prompt_cache_key"] = prompt.session
+    if extra:
+        body |= extra
+    try:
+        return _encoder.encode(body)
+    except UnicodeEncodeError:  # a lone surrogate somewhere in the history: replaced, as on our own wire
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _messages(prompt: Prompt, *, reasoning: bool, prefill: bool) -> Iterator[dict[str, Any]]:
+    if prompt.system:
+        yield {"role": "system", "content": prompt.system}
+    said: dict[str, Any] = {}
+    for message in prompt.messages:
+        if message.role == "tool":
+            yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
+        elif message.role == "user":
+            said = {"role": "user", "content": _text(message)}
+            yield said
+        elif said := _assistant(message, reasoning=reasoning):
+            yield said
+    if prompt.continuing and not prefill and said.get("role") == "assistant":
+        yield {"role": "user", "content": CONTINUE}
+
+
+def _text(message: Message) -> str:
+    return "".join([part.text for part in message.parts if isinstance(part, Text)])
+
+
+def _assistant(message: Message, *, reasoning: bool) -> dict[str, Any]:
+    """Empty if there is nothing in it to send (only thoughts, or cut off at once): hosts refuse an empty message."""
+    calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCall)]
+    text = _text(message)
+    if not calls:
+        return {"role": "assistant", "content": text} if text else {}
+    said: dict[str, Any] = {"role": "assistant", "content": text or None, "tool_calls": calls}
+    if reasoning:
+        said["reasoning_content"] = "".join([part.text for part in message.parts if isinstance(part, ReasoningPart)])
+    return said
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    """Invalid arguments are wrapped: vLLM and llama.cpp parse them in their chat template and fail the whole request."""
+    arguments = call.arguments_json
+    try:
+        _arguments.decode(arguments)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        arguments = json.dumps({"invalid_json": arguments})
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    content = "".join([_output(part) for part in result.parts])
+    return {"role": "tool", "tool_call_id": result.call, "content": f"Error: {content}" if result.is_error else content}
+
+
+def _output(part: Text | BlobRef) -> str:
+    if isinstance(part, Text):
+        return part.text
+    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": function}
+
+
+# --- the reply -----------------------------------------------------------------------------------------------------------------
+
+
+class _Function(Struct, gc=False):
+    name: str | None = None
+    arguments: Any = None  # a string; some hosts send the object itself
+
+
+class _CallDelta(Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _DeltaBody(Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None  # DeepSeek, Qwen, llama.cpp, vLLM
+    reasoning: str | None = None  # OpenRouter, Ollama
+    refusal: str | None = None
+    tool_calls: list[_CallDelta] | None = None
+
+
+class _Choice(Struct, gc=False):
+    delta: _DeltaBody | None = None
+    finish_reason: str | None = None
+    index: int | None = 0
+
+
+class _InputDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _OutputDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+
+
+class _Chunk(Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+_REASONS: Mapping[str, StopReason] = {
+    "stop": "end",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "refused",
+}
+"""Any other word means that the model stopped by itself ("eos", "end_turn", ...)."""
+
+
+class _Call:
+    """A tool call under way: its part, and the id it was begun with."""
+
+    __slots__ = ("id", "part")
+
+    def __init__(self, call_id: str | None, part: int) -> None:
+        self.id = call_id
+        self.part = part
+
+
+class ChatDecoder:
+    """One streamed reply. `feed` it the body, then call `finish` at the body's end unless it is `finished` by then.
+
+    `finished`: the Stop was given; nothing more will come. `complete`: the finish reason was seen: a body that breaks after it
+    has lost nothing but usage. `events`: how many events came so far (comments are none), for whoever watches over the stream.
+    """
+
+    def __init__(self, who: str = "The model server") -> None:
+        self.finished = False
+        self.events = 0
+        self._who = who
+        self._reader = SseReader()
+        self._parts = 0
+        self._text: int | None = None
+        self._thought: int | None = None
+        self._calls: dict[int, _Call] = {}
+        self._reason: StopReason | None = None
+        self._refused = False
+        self._started: dict[int, PartStart] = {}  # of this feed, like the next two
+        self._pieces: dict[int, list[str]] = {}
+        self._usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self._reason is not None
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """The deltas in `data`: for each part its PartStart if new and one PartText, then Spent, then Stop.
+
+        Error handling: raises a ProviderError for an error reported in the stream, ProviderDown for bytes that are no such stream.
+        """
+        try:
+            events = self._reader.feed(data)
+        except SseError as error:
+            raise ProviderDown(f"{self._who} sent {error}") from None
+        return self._take(events)
+
+    def finish(self) -> list[Delta]:
+        """The deltas that the end of the body brings. Raises ProviderDown if the reply was cut off before its finish reason."""
+        deltas: list[Delta] = []
+        if not self.finished:
+            try:
+                deltas = self._take(self._reader.finish())
+            except (SseError, ProviderDown):
+                if not self.complete:
+                    raise self._cut() from None
+        if not self.finished:
+            if not self.complete:
+                raise self._cut()
+            deltas.append(self._stop())
+        return deltas
+
+    def _cut(self) -> ProviderDown:
+        return ProviderDown(f"{self._who} cut the reply off before its end")
+
+    def _take(self, events: list[bytes]) -> list[Delta]:
+        done = False
+        for event in events:
+            if self.finished or done:
+                break
+            if event == b"[DONE]":
+                done = self.complete  # without a finish reason it is a cut, which `finish` reports
+            elif event and not event.isspace():
+                self.events += 1
+                self._chunk(event)
+        deltas = self._flush()
+        if done:
+            deltas.append(self._stop())
+        return deltas
+
+    def _flush(self) -> list[Delta]:
+        deltas: list[Delta] = []
+        for part, pieces in self._pieces.items():
+            if part in self._started:
+                deltas.append(self._started[part])
+            if text := "".join(pieces):
+                deltas.append(PartText(part, text))
+        if self._usage is not None:
+            deltas.append(Spent(self._usage))
+        self._pieces.clear()
+        self._started.clear()
+        self._usage = None
+        return deltas
+
+    def _stop(self) -> Stop:
+        self.finished = True
+        reason = self._reason or "end"
+        if self._refused:
+            reason = "refused"
+        elif reason == "end" and self._calls:  # Ollama and others say "stop" after calls too
+            reason = "tool_calls"
+        elif reason == "tool_calls" and not self._calls:
+            reason = "end"
+        return Stop(reason)
+
+    def _chunk(self, event: bytes) -> None:
+        try:
+            chunk = _decode(event)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            chunk = self._mend(event)
+        if chunk.choices:
+            for choice in chunk.choices:
+                if not choice.index and self._reason is None:
+                    self._choice(choice)
+        elif chunk.error is not None or chunk.choices is None:
+            self._check_error(chunk, event)
+        if chunk.usage is not None:
+            self._usage = _usage(chunk.usage)
+
+    def _mend(self, event: bytes) -> _Chunk:
+        """Invalid UTF-8 and lone surrogates are replaced; what is still no chunk then is garbage."""
+        try:
+            value = json.loads(event.decode("utf-8", "replace"))
+            return _decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            shown = event[:80].decode("utf-8", "replace")
+            raise ProviderDown(f"{self._who} sent an event that is no chat completion chunk: {shown!r}") from None
+
+    def _check_error(self, chunk: _Chunk, event: bytes) -> None:
+        """Errors come as `{"error": ...}`, or, from old vLLM, as the bare error object."""
+        if chunk.error is not None:
+            raise classify(self._who, None, {"error": chunk.error})
+        whole = json.loads(event.decode("utf-8", "replace"))
+        if whole.get("object") == "error" or ("message" in whole and "code" in whole):
+            raise classify(self._who, None, whole)
+
+    def _choice(self, choice: _Choice) -> None:
+        delta = choice.delta
+        if delta is not None:
+            thought = delta.reasoning_content or delta.reasoning
+            if thought:
+                if self._thought is None:
+                    self._thought = self._start("reasoning")
+                self._add(self._thought, thought)
+            if delta.content or delta.refusal:
+                if self._text is None:
+                    self._text = self._start("text")
+                self._add(self._text, delta.content or delta.refusal or "")
+                self._refused = self._refused or bool(delta.refusal)
+            if delta.tool_calls:
+                for call in delta.tool_calls:
+                    self._call(call)
+        if choice.finish_reason:
+            if choice.finish_reason == "error":  # OpenRouter, when its upstream broke
+                raise ProviderDown(f"{self._who} broke off the reply with an error")
+            self._reason = _REASONS.get(choice.finish_reason, "end")
+
+    def _call(self, delta: _CallDelta) -> None:
+        """Calls are told apart by index. Id and name belong to the first delta only, but some hosts repeat them, and some send
+        several whole calls under one index or none: a named delta with another id, or without index, is another call."""
+        function = delta.function or _Function()
+        index = delta.index
+        if index is None:
+            index = len(self._calls) if function.name else len(self._calls) - 1
+        call = self._calls.get(index)
+        if call is None or (function.name and delta.id and delta.id != call.id):
+            call = self._calls[index] = _Call(delta.id, self._start("tool_call", function.name or ""))
+        arguments = function.arguments
+        if isinstance(arguments, str):
+            self._add(call.part, arguments)
+        elif arguments is not None:
+            self._add(call.part, msgspec.json.encode(arguments).decode())
+
+    def _start(self, kind: PartKind, name: str = "") -> int:
+        part = self._parts
+        self._parts += 1
+        self._started[part] = PartStart(part, kind, name)
+        self._pieces[part] = []
+        return part
+
+    def _add(self, part: int, text: str) -> None:
+        pieces = self._pieces.get(part)
+        if pieces is None:
+            self._pieces[part] = [text]
+        else:
+            pieces.append(text)
+
+
+def _usage(usage: _Usage) -> Usage:
+    inputs, outputs = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input=usage.prompt_tokens or 0,
+        output=usage.completion_tokens or 0,
+        cached=(inputs and inputs.cached_tokens) or usage.prompt_cache_hit_tokens or 0,
+        reasoning=(outputs and outputs.reasoning_tokens) or 0,
+    )

@@ -1,0 +1,98 @@
+"""What a Chat Completions host says when it fails -> our error classes. No I/O.
+
+Hosts agree on the shape `{"error": {"message", "type", "code"}}` only roughly, so the codes and words below are data: the ones
+that OpenAI, DeepSeek, OpenRouter, vLLM, Ollama and llama.cpp are known to send. The status decides where no word does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from agentwire.errors import AuthFailed, BadRequest, ContextTooLong, OutOfCredit, ProviderDown, ProviderError, RateLimited, Refused
+
+_SAID = 500  # characters of the host's own words in a message
+
+_WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
+    (re.compile(r"insufficient_(quota|balance|credit)|billing_|credit_limit|insufficient balance"), OutOfCredit),
+    (re.compile(r"context_length|context_window|exceed_context_size|string_above_max_length"), ContextTooLong),
+    (re.compile(r"content_(filter|policy)|responsible_?ai|safety_violation|moderation"), Refused),
+    (re.compile(r"invalid_api_key|authentication|permission_denied|unauthorized"), AuthFailed),
+    (re.compile(r"rate_?limit|too_many_requests"), RateLimited),
+    (re.compile(r"server_error|internal|overloaded|unavailable|timeout|api_error"), ProviderDown),
+    (re.compile(r"invalid_request|invalid_value|unsupported|not_found"), BadRequest),
+)
+"""Looked for in the body's `code` and `type`."""
+
+_LONG_PROMPT = re.compile(
+    r"maximum context length|context (length|window|size)|prompt is too long|too many (input )?tokens|input is too long"
+)
+"""Looked for in the message of a 400 or 413: many hosts have no code for it."""
+
+_STATUS: Mapping[int, type[ProviderError]] = {
+    401: AuthFailed,
+    402: OutOfCredit,
+    403: AuthFailed,
+    408: ProviderDown,
+    413: ContextTooLong,
+    425: ProviderDown,
+    429: RateLimited,
+}
+
+_ADVICE: Mapping[type[ProviderError], str] = {
+    AuthFailed: "Check the API key.",
+    OutOfCredit: "Check the account's credit.",
+}
+
+
+def classify(who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
+    """The error for a failed answer of `who`. `status` None: the error came inside the stream. `retry_after` in seconds."""
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    said, code = _said(error), ""
+    if isinstance(error, Mapping):
+        code = f"{error.get('code') or ''} {error.get('type') or ''}"
+        if status is None and isinstance(error.get("code"), int):
+            status = error["code"]
+    cls = _class(status, code, said)
+    text = f"{who} answered {status}" if status is not None else f"{who} reported an error in its reply"
+    text = f"{text}: {said}" if said else f"{text}."
+    advice = _ADVICE.get(cls)
+    return cls(f"{text.rstrip()} {advice}" if advice else text, retry_after=retry_after if cls.retryable else None)
+
+
+def _class(status: int | None, code: str, said: str) -> type[ProviderError]:
+    if status in (None, 400, 413) and _LONG_PROMPT.search(said.lower()):
+        return ContextTooLong
+    worded = next((cls for pattern, cls in _WORDS if pattern.search(code.lower())), None)
+    if status is None:
+        return worded or ProviderDown
+    if status >= 500:  # a word cannot make a broken server's answer final, except these two
+        return worded if worded in (OutOfCredit, ContextTooLong) else ProviderDown
+    if worded in (OutOfCredit, ContextTooLong, Refused) or (status == 400 and worded is AuthFailed):
+        return worded
+    return _STATUS.get(status, BadRequest)
+
+
+def _said(error: object) -> str:
+    """The host's own words, on one line."""
+    if isinstance(error, Mapping):
+        error = error.get("message") or error.get("detail") or error.get("msg") or ""
+    text = " ".join(str(error).split()) if error else ""
+    return text if len(text) <= _SAID else text[:_SAID] + "…"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the host asks us to wait, from `retry-after-ms` or `retry-after` (seconds or an HTTP date); None if it does not."""
+    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        if value is None:
+            return None
+        if value.strip().replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,89 @@
+"""Server-sent events, sans-IO: the bytes of a body in any split -> the data of its events.
+
+Theory of operation: lines end in LF, CR or CRLF; `data:` lines gather until a blank line completes the event; comments (pings) and
+the fields `event`, `id`, `retry` carry nothing that the dialects need (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+Unlike a browser this reader refuses what is no field at all: an HTML page or a broken proxy must be named, not skipped.
+"""
+
+from __future__ import annotations
+
+MAX_LINE = 8 * 1024 * 1024
+"""Bytes of one line, and of one event's data. A hostile or broken server must not fill our memory."""
+
+_FIELDS = frozenset((b"data", b"event", b"id", b"retry"))
+_BOM = b"\xef\xbb\xbf"
+
+
+class SseError(ValueError):
+    """The bytes are no event stream, or a line is longer than MAX_LINE; the text says which."""
+
+
+class SseReader:
+    """One per response body. After an SseError it must not be fed again."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []  # the line that has not ended yet
+        self._held = 0
+        self._data: list[bytes] = []  # the event that has not ended yet
+        self._size = 0
+        self._after_cr = False
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of the events that `data` completes; events without data are dropped."""
+        if not data:
+            return []
+        *lines, rest = self._normalise(data).split(b"\n")
+        if lines and self._pieces:
+            lines[0] = b"".join((*self._pieces, lines[0]))
+            self._pieces.clear()
+            self._held = 0
+        if len(data) > MAX_LINE or (lines and len(lines[0]) > MAX_LINE):
+            _check(lines)
+        if rest:
+            self._hold(rest)
+        return self._events(lines)
+
+    def finish(self) -> list[bytes]:
+        """The event that the end of the body completes: some servers leave out the last blank line."""
+        return self.feed(b"\n\n")
+
+    def _normalise(self, data: bytes) -> bytes:
+        if not self._begun:
+            self._begun = True
+            data = data.removeprefix(_BOM)
+        if self._after_cr and data.startswith(b"\n"):  # a CRLF cut in two
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _hold(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held > MAX_LINE:
+            raise SseError("a line longer than 8 MiB")
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        events: list[bytes] = []
+        gathered = self._data
+        for line in lines:
+            if not line:
+                if gathered:
+                    events.append(gathered[0] if len(gathered) == 1 else b"\n".join(gathered))
+                    gathered.clear()
+                    self._size = 0
+            elif line.startswith(b"data:"):
+                gathered.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                self._size += len(line)
+                if self._size > MAX_LINE:
+                    raise SseError("an event longer than 8 MiB")
+            elif line[:1] != b":" and line.partition(b":")[0] not in _FIELDS:
+                raise SseError(f"a line that is no server-sent event: {line[:80].decode('utf-8', 'replace')!r}")
+        return events
+
+
+def _check(lines: list[bytes]) -> None:
+    if any(len(line) > MAX_LINE for line in lines):
+        raise SseError("a line longer than 8 MiB")
