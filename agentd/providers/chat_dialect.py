@@ -1,7 +1,7 @@
 """OpenAI's Chat Completions dialect, sans-IO: a prompt -> the request's bytes; the response's bytes in any split -> deltas.
 
 Theory of operation: `encode_request` builds plain values and lets msgspec write them. `ChatDecoder` reads the events of one
-streamed reply. All that one `feed` brought becomes at most one `PartText` per part, so the caller's cost follows the reads, not the tokens.
+streamed reply. All that one `feed` brought becomes at most one `PartText` per part: the caller pays per read, not per token.
 The reply's `Stop` is held back until `[DONE]` or the end of the body: usage comes after the finish reason, and `Stop` is last.
 
 Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
