@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The installed environment depends on nothing else: the packages themselves are used from the work tree.
-INPUTS := pyproject.toml constraints.txt agentd/__init__.py
+INPUTS := pyproject.toml constraints.txt shared/agentwire/__init__.py
 
 # Without compiled files every start compiles again: 6 s for the OpenAI library instead of 1.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,0 +1,88 @@
+"""What the layers cost: programs start without the libraries they do not need yet, and every source file is proven by a test file.
+
+Who may import whom is import-linter's business (pyproject.toml); here stands what is really loaded, in a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+STANDARD_ONLY = {
+    "apsw",
+    "attr",
+    "cattrs",
+    "httpx2",
+    "lz4",
+    "msgspec",
+    "openai",
+    "prompt_toolkit",
+    "pydantic",
+    "structlog",
+    "trio",
+    "xllamacpp",
+}
+"""The libraries that a one-shot command must not load: each costs more than the whole command."""
+
+LOADED_ON_FIRST_USE = {"openai", "httpx2", "pydantic", "prompt_toolkit", "xllamacpp", "asyncio"}
+"""What an idle daemon must not load: the model libraries cost 20-70 MB and a second of start."""
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after `code`, beyond what it starts with."""
+    report = f"import sys; before = set(sys.modules)\n{code}\nprint(*{{name.split('.')[0] for name in set(sys.modules) - before}})"
+    # -S keeps out what site's .pth files import; the path is given instead.
+    path = repr([str(ROOT), str(ROOT / "shared"), *(entry for entry in sys.path if entry)])
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {path}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["codec", "environment", "errors", "paths", "weights"])
+def test_base_of_agentwire_is_standard_library(module: str) -> None:
+    """What one-shot commands import of agentwire loads nothing but itself and the standard library."""
+    loaded = loaded_by(f"import agentwire.{module}")
+    assert loaded <= {"agentwire"} | sys.stdlib_module_names
+
+
+def test_status_is_light() -> None:
+    """`agentctl status` up to the moment it would connect: the standard library, and neither asyncio nor hashing with it."""
+    loaded = loaded_by("import agentctl.main, agentctl.client, agentctl.commands.status")
+    assert loaded <= {"agentctl", "agentwire"} | sys.stdlib_module_names
+    assert not loaded & {"asyncio", "hashlib", "inspect", "ssl", "dataclasses"}
+
+
+@pytest.mark.parametrize("command", ["run", "session", "daemon", "config", "model", "paths"])
+def test_other_commands_load_no_library(command: str) -> None:
+    """The commands of a script stay on the standard library too."""
+    assert not loaded_by(f"import agentctl.commands.{command}") & STANDARD_ONLY
+
+
+def test_daemon_starts_without_models() -> None:
+    """Importing all of the daemon loads no model library, no client library and no asyncio."""
+    assert not loaded_by("import agentd.main, agentd.daemon, agentd.wiring") & LOADED_ON_FIRST_USE
+
+
+# --- every source file has its test file -----------------------------------------------------------------------------------------
+
+PROVEN_ELSEWHERE: dict[str, str] = {}
+"""Source files without a test file of their own, and what proves them. This list may only shrink."""
+
+MIRRORS = {"shared/agentwire": "tests/wire", "agentd/core": "tests/core", "agentd/store": "tests/store"}
+
+
+def test_each_source_file_has_its_test_file() -> None:
+    """In agentwire, core and store each source file is proven by the test file of its name; no exemption is stale."""
+    untested = {
+        f"{folder}/{file.name}"
+        for folder, tests in MIRRORS.items()
+        for file in (ROOT / folder).glob("*.py")
+        if file.name != "__init__.py" and not (ROOT / tests / f"test_{file.name}").exists()
+    }
+    assert untested == set(PROVEN_ELSEWHERE)
