@@ -6,7 +6,9 @@ rest. `str(error)` is a sentence for people: what happened, why, what to do.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+TYPE_CHECKING = False  # true to type checkers; `typing` itself would cost every command a tenth of its start
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 # JSON-RPC 2.0 reserves -32768..-32000; the five standard codes are used where they fit (https://www.jsonrpc.org/specification).
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
