@@ -11,26 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN
 from agentwire.paths import locate
+from agentwire.weights import EMBEDDED
 
 # The same examples in every run: a failure seen once is seen again. Timing is no business of a property test.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
-PERSONAL = (
-    "AGENTD_",
-    "OPENAI_",
-    "XDG_",
-    "LOG_",
-    "DEFAULT_MODEL_PROVIDER",
-    "DEBUG",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "http_proxy",
-    "https_proxy",
-)
-"""How the variables begin that would make a test depend on who runs it. AGENTD_CRASH_ROUNDS and the like are for the suites."""
-KEPT = ("AGENTD_CRASH_ROUNDS", "AGENTD_TEST_")
+PERSONAL = {*ENVIRONMENT, *ACCEPTED, *OWN} - {"TERM"}
+"""The variables that would make a test depend on who runs it; XDG_* too. The suites' own (AGENTD_CRASH_ROUNDS, ...) are not among them."""
 
 _users_models = Path(locate(os.environ, os.getuid()).models)
 
@@ -39,9 +29,9 @@ _users_models = Path(locate(os.environ, os.getuid()).models)
 def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No personal setting reaches the code under test, and what it writes to HOME goes to a folder of its own."""
     for name in list(os.environ):
-        if name.startswith(PERSONAL) and not name.startswith(KEPT):
+        if name in PERSONAL or name.startswith("XDG_"):
             monkeypatch.delenv(name)
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # every start of a child would compile everything again
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
 
 
@@ -56,6 +46,6 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def weights() -> Path:
     """The user's folder with the embedded model's weights. Their absence is a failure: a test that is left out rots."""
-    if not any(_users_models.glob("*.gguf")):
+    if not (_users_models / EMBEDDED.file).exists():
         pytest.fail(f"no weights in {_users_models}: run `agentctl model pull` (`make test` does it)")
     return _users_models
