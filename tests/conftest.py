@@ -20,7 +20,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 PERSONAL = {*ENVIRONMENT, *ACCEPTED, *OWN} - {"TERM"}
-"""The variables that would make a test depend on who runs it; XDG_* too. The suites' own (AGENTD_CRASH_ROUNDS, ...) are not among them."""
+"""What would make a test depend on who runs it; XDG_* too. The suites' own variables (AGENTD_CRASH_ROUNDS) are not among them."""
 
 _users_models = Path(locate(os.environ, os.getuid()).models)
 
