@@ -163,6 +163,9 @@ class ToolSource(Protocol):
 
     async def run(self, *, task_status: Any) -> None: ...
 
+    async def refresh(self) -> None:
+        """Look for changed tools; called before a turn's first request, so it must be cheap when nothing changed."""
+
     def specs(self) -> Sequence[ToolSpec]: ...
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
@@ -192,6 +195,19 @@ class IdemKey:
     key: str
     digest: str
     answer: Callable[[Sequence[Event]], bytes]
+
+
+@frozen(kw_only=True)
+class IndexChange:
+    """What an event does to its session's row: columns set, counters moved, `title` if the session has none, or a new row."""
+
+    set: Mapping[str, Any] = Factory(dict)
+    add: Mapping[str, int] = Factory(dict)
+    title: str = ""
+    create: bool = False
+
+
+Indexer = Callable[[Any], IndexChange | None]
 
 
 class Store(Protocol):
@@ -233,6 +249,12 @@ class Store(Protocol):
 
     async def load_snapshot(self, stream: str, code: str) -> tuple[int, bytes] | None: ...
 
+    async def start_boot(self, boot: str) -> Sequence[float]:
+        """Record that a daemon begins; returns when each earlier one began that has not ended cleanly since the last clean end."""
+
+    async def end_boot(self, boot: str) -> None:
+        """Record a clean end."""
+
     async def put_blob(self, stream: str, content: bytes) -> str:
         """Store by content; returns the sha256 in hex. The reference belongs to `stream` and goes with it."""
 
@@ -253,8 +275,9 @@ class Store(Protocol):
     def full(self) -> bool:
         """True while the last write failed for lack of space."""
 
-    def size(self) -> int:
-        """Bytes on disk."""
+    @property
+    def path(self) -> str:
+        """Where it is, for people."""
 
 
 # --- processes -----------------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from agentwire.types import (
 
 Scope = Literal["read", "chat", "tools", "admin"]
 
-_page = v.and_(v.ge(1), v.le(1000))
-_some_text = v.min_len(1)
+_page: Any = v.and_(v.ge(1), v.le(1000))
+_some_text: Any = v.min_len(1)
 
 
 @frozen(kw_only=True)

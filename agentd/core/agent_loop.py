@@ -1,0 +1,246 @@
+"""run_turn: the loop around `decide.next_action`. It keeps nothing that the log does not have.
+
+Theory of operation: look at the state, do the one thing that `next_action` names, append what came of it, look again. A crash at any
+point loses only the doing, never the knowing; recovery enters the same loop. The turn lives in one cancel scope (`live.scope`): a
+cancel closes the provider's stream and kills its tools together, and `close` writes what the log needs for a valid history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+import structlog
+import trio
+from attrs import frozen
+
+from agentd.core import decide
+from agentd.core.bus import Bus
+from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
+from agentd.core.draft import Draft
+from agentd.core.live import DraftSaver, Live
+from agentd.core.permit import Policy
+from agentd.core.prompt import Facts, build_prompt
+from agentd.core.state import Call
+from agentd.core.tools import Tools, finished, plan
+from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
+from agentwire import events as ev
+from agentwire.errors import AgentError, InternalError, ProviderError
+from agentwire.types import BlobRef, Text, ToolCall
+
+log = structlog.get_logger()
+
+_CLOSE = 5.0
+"""Seconds the end of a turn may take to be written: with a full disk the next boot closes it instead."""
+_REPLY_LIMIT = 700 * 1024
+"""Encoded bytes of one reply; above it the reply ends with `length`, so that its event stays under 1 MiB."""
+_OUTPUT_LIMIT = 64 * 1024
+"""Characters of a tool's output in its event; the whole is a blob."""
+_HEAD = 16 * 1024
+_BACKOFF = 0.5
+
+
+class _ReplyTooLong(Exception):
+    pass
+
+
+@frozen(kw_only=True)
+class LoopSettings:
+    policy: Policy
+    approval_deadline: float  # seconds
+
+
+class AgentLoop:
+    """Runs turns. One instance serves all sessions; everything about a turn is in its `Live`."""
+
+    def __init__(
+        self, store: Store, bus: Bus, models: Models, tools: Tools, saver: DraftSaver, clock: Clock, facts: Callable[[], Facts], settings: LoopSettings
+    ) -> None:
+        self._store, self._bus, self._models, self._tools = store, bus, models, tools
+        self._saver, self._clock, self._facts, self._settings = saver, clock, facts, settings
+        self.suspending = False  # the daemon stops: turns pause before their next request or question
+
+    async def run_turn(self, live: Live) -> None:
+        """Run the open turn to its end. Raises nothing but Cancelled (the daemon stops) and StoreError (it must)."""
+        end: Finish | None = None
+        try:
+            with trio.CancelScope() as live.scope:
+                if live.cancel_requested:
+                    live.scope.cancel()
+                end = await self._drive(live)
+            if live.scope.cancelled_caught:
+                end = Finish("cancelled")
+        except AgentError as error:
+            end = Finish("failed", error)
+        except Exception:
+            bug = uuid4().hex[:12]
+            log.exception("turn_bug", session=live.state.id, id=bug)
+            end = Finish("failed", InternalError(f"a bug in agentd ended the turn; its traceback is in the log under {bug}", id=bug))
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE):
+                await self._close(live, end)
+            live.scope = None
+            live.cancel_requested = False
+
+    async def _drive(self, live: Live) -> Finish | None:
+        """Until the turn is over; None if the daemon stops first."""
+        await self._tools.refresh()
+        while True:
+            action = decide.next_action(live.state)
+            if isinstance(action, Finish):
+                return action
+            if self.suspending and isinstance(action, CallModel | AwaitApproval):
+                return None
+            await self._do(live, action)
+
+    async def _do(self, live: Live, action: decide.Action) -> None:
+        turn = live.state.open_turn.number
+        match action:
+            case CallModel():
+                await self._call_model(live)
+            case RunTools(calls=calls):
+                await self._run_tools(live, calls)
+            case TakeSteer(inputs=inputs):
+                await self._append(live, [ev.InputSteered(turn=turn, input=queued.input) for queued in inputs])
+            case SkipCalls(calls=calls):
+                text = "skipped: the user sent a new message before the call started"
+                await self._append(live, [finished(turn, call.id, "skipped", text) for call in calls])
+            case AwaitApproval(calls=calls):
+                await self._await_approval(live, calls)
+
+    # --- the model ---------------------------------------------------------------------------------------------------------
+
+    async def _call_model(self, live: Live) -> None:
+        state = live.state
+        turn = state.open_turn
+        if turn.restarts:
+            await trio.sleep(_BACKOFF * turn.restarts)
+        model = turn.model.partition("/")[2]
+        prompt = build_prompt(state, self._models.limits(turn.model), self._facts(), self._tools.specs(), model=model)
+        draft = live.draft = Draft(turn.number, turn.steps)
+        error: ProviderError | None = None
+        try:
+            async with self._models.stream(turn.model, prompt) as stream:
+                await stream.drain(self._sink(live, draft))
+        except _ReplyTooLong:
+            draft.stop = "length"
+        except ProviderError as failure:
+            error = failure
+        if error is None:
+            await self._append(live, self._reply(live, draft))
+        else:
+            await self._seam(live, draft, error)
+        live.draft = None
+
+    def _sink(self, live: Live, draft: Draft) -> Callable[[Sequence[Delta]], None]:
+        stream, bus, saver = live.state.id, self._bus, self._saver
+        size = 0
+
+        def sink(deltas: Sequence[Delta]) -> None:
+            nonlocal size
+            if shown := draft.feed(deltas):
+                encoded = ev.encode_transient(stream, shown)
+                bus.publish(stream, encoded, None)
+                saver.touch(live)
+                size += sum(len(ev.encode_body(part.text)) for part in shown.parts)
+                if size > _REPLY_LIMIT:
+                    raise _ReplyTooLong
+
+        return sink
+
+    def _reply(self, live: Live, draft: Draft) -> list[object]:
+        turn = live.state.open_turn
+        parts = draft.reply(f"{live.state.id}-{turn.number}-{draft.step}")
+        stop = draft.stop or "end"
+        if stop == "length":  # the last call may be half a call
+            parts = tuple(part for part in parts if not isinstance(part, ToolCall))
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        stop = "tool_calls" if calls else "end" if stop == "tool_calls" else stop
+        message = ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop=stop, usage=draft.usage)
+        until = self._clock.now() + self._settings.approval_deadline
+        policy = self._settings.policy
+        return [message, *plan(calls, self._tools, policy, turn=turn.number, interactive=turn.interactive, approve_until=until)]
+
+    async def _seam(self, live: Live, draft: Draft, error: ProviderError) -> None:
+        """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""
+        turn = live.state.open_turn
+        kept = decide.interrupted_message(live.state, draft)
+        attempt = turn.restarts + 1
+        if not kept or not error.retryable or attempt > decide.MAX_RESTARTS:
+            raise error
+        seam = ev.ReplyRestarted(turn=turn.number, step=draft.step, attempt=attempt, reason=decide.describe(error))
+        await self._append(live, [*kept, seam])
+
+    # --- tools -------------------------------------------------------------------------------------------------------------
+
+    async def _run_tools(self, live: Live, calls: Sequence[Call]) -> None:
+        turn = live.state.open_turn.number
+        refused = [call for call in calls if call.decision == "deny"]
+        allowed = [call for call in calls if call.decision != "deny"]
+        bodies: list[object] = [finished(turn, call.id, "denied", _denial(call)) for call in refused]
+        bodies += [ev.ToolStarted(turn=turn, call=call.id) for call in allowed if not call.started]
+        if bodies:
+            await self._append(live, bodies)
+        async with trio.open_nursery() as nursery:
+            for call in allowed:
+                nursery.start_soon(self._run_call, live, turn, call)
+
+    async def _run_call(self, live: Live, turn: int, call: Call) -> None:
+        began = trio.current_time()
+        context = ToolContext(call=call.id, session=live.state.id, cwd=live.state.cwd, environment=live.state.environment)
+        outcome = await self._outcome(call, context)
+        parts = await self._bounded(live.state.id, outcome)
+        seconds = round(trio.current_time() - began, 3)
+        await self._append(live, [ev.ToolFinished(turn=turn, call=call.id, outcome=outcome.outcome, parts=parts, seconds=seconds)])
+
+    async def _outcome(self, call: Call, context: ToolContext) -> ToolOutcome:
+        return await self._tools.call(call.name, call.arguments_json, context)
+
+    async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[Text | BlobRef, ...]:
+        """Output over the limit becomes a blob with its head in the event."""
+        text = "".join(part.text for part in outcome.parts if isinstance(part, Text))
+        if len(text) <= _OUTPUT_LIMIT:
+            return outcome.parts
+        content = text.encode("utf-8", "replace")
+        blob = await self._store.put_blob(stream, content)
+        others = tuple(part for part in outcome.parts if not isinstance(part, Text))
+        return (BlobRef(blob=blob, bytes=len(content), media="text/plain", head=text[:_HEAD]), *others)
+
+    # --- approvals ---------------------------------------------------------------------------------------------------------
+
+    async def _await_approval(self, live: Live, calls: Sequence[Call]) -> None:
+        """Until something changes in the session, or the first deadline passes: then the answer is no."""
+        now = self._clock.now()
+        first = min(calls, key=_expiry)
+        left = min(max(0.0, _expiry(first) - now), self._settings.approval_deadline)
+        with trio.move_on_after(left) as timer:
+            await live.changed()
+        if timer.cancelled_caught and first.awaits_answer and live.reserve_answer(first.id, "the deadline"):
+            turn = live.state.open_turn.number
+            answer = ev.ApprovalAnswered(turn=turn, call=first.id, decision="deny", by="deadline", note="nobody answered in time")
+            await self._append(live, [answer])
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    async def _close(self, live: Live, end: Finish | None) -> None:
+        """Write the end of the turn; with `end` None the daemon stops and the turn stays open for the next boot."""
+        await self._store.flush()  # a cancelled append is in the log or it is not: look before deciding
+        if live.state.turn is not None:
+            draft, live.draft = live.draft, None
+            bodies = decide.suspend_turn(live.state, draft) if end is None else decide.close_turn(live.state, draft, end)
+            if bodies:
+                await self._append(live, bodies)
+
+    async def _append(self, live: Live, bodies: Sequence[object]) -> None:
+        """Everything a turn writes is the outcome of something that has happened: on a full disk it waits, it is not lost."""
+        await self._store.append(live.new(bodies), essential=True)
+
+
+def _denial(call: Call) -> str:
+    who = "the approval's deadline passed" if call.decided_by == "deadline" else f"{call.decided_by} said no"
+    return f"denied: {who}" + (f": {call.note}" if call.note else "")
+
+
+def _expiry(call: Call) -> float:
+    assert call.approval is not None
+    return call.approval.expires_at

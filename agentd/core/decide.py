@@ -1,0 +1,144 @@
+"""What a turn does next, how it ends and how it is taken up again: pure functions of the log's state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from agentd.core.draft import Draft
+from agentd.core.state import Call, SessionState
+from agentd.core.tools import NOT_EXECUTED, UNKNOWN, finished
+from agentwire import events as ev
+from agentwire.errors import AgentError, Refused, TurnLimit
+from agentwire.types import ErrorInfo, QueuedInput, TurnOutcome
+
+MAX_RESUMES = 3
+"""Times an open turn is taken up again after a crash; more would be a turn that crashes the daemon."""
+MAX_RESTARTS = 3
+"""Times one reply that broke off after its first words is continued."""
+
+
+@frozen
+class CallModel:
+    pass
+
+
+@frozen
+class TakeSteer:
+    """Inputs that become user messages before the next model request."""
+
+    inputs: Sequence[QueuedInput]
+
+
+@frozen
+class RunTools:
+    calls: Sequence[Call]
+
+
+@frozen
+class SkipCalls:
+    """A steer came: calls that have not started give way to it."""
+
+    calls: Sequence[Call]
+
+
+@frozen
+class AwaitApproval:
+    calls: Sequence[Call]
+
+
+@frozen
+class Finish:
+    outcome: TurnOutcome
+    error: AgentError | None = None
+
+
+Action = CallModel | TakeSteer | RunTools | SkipCalls | AwaitApproval | Finish
+
+
+def next_action(state: SessionState) -> Action:
+    """What the open turn does now."""
+    turn = state.open_turn
+    steers = [queued for queued in state.queue if queued.delivery == "steer"]
+    if calls := turn.open_calls:
+        waiting = [call for call in calls if call.awaits_answer]
+        if steers and (unstarted := [call for call in calls if not call.started]):
+            return SkipCalls(unstarted)
+        runnable = [call for call in calls if not call.awaits_answer]
+        return RunTools(runnable) if runnable else AwaitApproval(waiting)
+    if steers:
+        return TakeSteer(steers)
+    if turn.stop == "refused" and not turn.steered:
+        return Finish("failed", Refused("the model refused to answer this"))
+    if turn.stop in ("end", "length") and not turn.steered:
+        return Finish("done")
+    if turn.steps >= turn.max_steps:
+        return Finish("failed", TurnLimit(f"the turn reached its limit of {turn.max_steps} model requests; ask to go on, or raise the limit"))
+    return CallModel()
+
+
+def describe(error: AgentError) -> ErrorInfo:
+    return ErrorInfo(code=error.code, message=str(error), retryable=error.retryable)
+
+
+def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError | None = None) -> ev.TurnFinished:
+    turn = state.open_turn
+    return ev.TurnFinished(
+        turn=turn.number,
+        outcome=outcome,
+        steps=turn.steps,
+        denials=turn.denials,
+        usage=turn.usage,
+        error=describe(error) if error else None,
+    )
+
+
+def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
+    """The draft as a message that says it broke off; nothing if nothing of it can be kept."""
+    turn = state.open_turn
+    if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not (parts := draft.partial()):
+        return []
+    return [ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop="interrupted", usage=draft.usage)]
+
+
+def close_turn(state: SessionState, draft: Draft | None, end: Finish) -> list[Any]:
+    """Everything the log needs so that the open turn is over and its history valid, wherever it was stopped."""
+    never = "cancelled" if end.outcome == "cancelled" else "not_executed"
+    bodies = interrupted_message(state, draft)
+    for call in state.open_turn.open_calls:
+        outcome, text = ("unknown", UNKNOWN) if call.started else (never, NOT_EXECUTED)
+        bodies.append(finished(state.open_turn.number, call.id, outcome, text))  # type: ignore[arg-type]
+    bodies.append(turn_finished(state, end.outcome, end.error))
+    return bodies
+
+
+def suspend_turn(state: SessionState, draft: Draft | None) -> list[Any]:
+    """The daemon stops in good order: the turn stays open for the next boot; what was cut short says so."""
+    bodies = interrupted_message(state, draft)
+    for call in state.open_turn.open_calls:
+        if call.started and call.effect == "once":
+            bodies.append(finished(state.open_turn.number, call.id, "unknown", UNKNOWN))
+    return bodies
+
+
+def doubtful_calls(state: SessionState, safe_now: frozenset[str]) -> list[Call]:
+    """Calls that had started when the last boot ended and must not be repeated.
+
+    A call is repeated by itself only if it was declared safe when it was planned and its tool still is (`safe_now`).
+    """
+    return [
+        call
+        for call in state.open_turn.open_calls
+        if call.started and not (call.effect in ("read", "idempotent") and call.name in safe_now)
+    ]
+
+
+def resume_turn(state: SessionState, draft: Draft | None, safe_now: frozenset[str], *, clean: bool) -> list[Any]:
+    """The events with which a new boot takes up the open turn. After a clean stop it does not count as a resume."""
+    turn = state.open_turn
+    bodies = interrupted_message(state, draft)
+    bodies += [finished(turn.number, call.id, "unknown", UNKNOWN) for call in doubtful_calls(state, safe_now)]
+    bodies.append(ev.TurnResumed(turn=turn.number, resumes=turn.resumes + (not clean)))
+    return bodies

@@ -1,0 +1,123 @@
+"""The draft: the parts of a reply streamed so far. Not an event: it is saved for a crash, shown to watchers, and replaced by the
+`assistant_message` that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from attrs import define, field
+
+from agentd.ports import Delta, PartStart, PartText, Spent, Stop
+from agentwire.events import Delta as DeltaEvent
+from agentwire.events import DraftPartDelta
+from agentwire.types import DraftPart, DraftView, PartKind, Reasoning, ReplyPart, StopReason, Text, ToolCall, Usage
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(tuple[int, int, list[tuple[int, PartKind, str, str]]])
+
+
+@define
+class _Part:
+    type: PartKind
+    name: str
+    pieces: list[str] = field(factory=list)
+    length: int = 0  # code points
+
+    @property
+    def text(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
+class Draft:
+    """One reply on its way. `turn` and `step` name it; `stop` is set once it ended cleanly."""
+
+    def __init__(self, turn: int, step: int) -> None:
+        self.turn, self.step = turn, step
+        self.stop: StopReason | None = None
+        self.usage = Usage()
+        self.unsaved_size = 0  # code points not yet given to `take_unsaved`
+        self._parts: dict[int, _Part] = {}
+        self._unsaved: list[tuple[int, PartKind, str, str]] = []
+
+    def feed(self, deltas: Sequence[Delta]) -> DeltaEvent | None:
+        """Take in what one read brought; returns the transient event to send, if there is anything to show."""
+        shown: list[DraftPartDelta] = []
+        for delta in deltas:
+            match delta:
+                case PartText(part=number, text=text):
+                    shown.append(self._add(number, text))
+                case PartStart(part=number, type=kind, name=name):
+                    self._parts[number] = _Part(kind, name)
+                    if name:
+                        shown.append(self._add(number, ""))
+                case Stop(reason=reason):
+                    self.stop = reason
+                case Spent(usage=usage):
+                    self.usage = usage
+        return DeltaEvent(turn=self.turn, step=self.step, parts=tuple(shown)) if shown else None
+
+    def _add(self, number: int, text: str) -> DraftPartDelta:
+        part = self._parts[number]
+        offset = part.length
+        part.pieces.append(text)
+        part.length += len(text)
+        self.unsaved_size += len(text)
+        self._unsaved.append((number, part.type, part.name, text))
+        return DraftPartDelta(part=number, type=part.type, offset=offset, text=text, name=part.name)
+
+    def take_unsaved(self) -> bytes | None:
+        """What came since the last call, for `Store.save_draft`; None if nothing did."""
+        if not self._unsaved:
+            return None
+        chunk = _encoder.encode((self.turn, self.step, self._unsaved))
+        self._unsaved = []
+        self.unsaved_size = 0
+        return chunk
+
+    @classmethod
+    def restore(cls, turn: int, step: int, chunks: Iterable[bytes]) -> Draft:
+        """The draft of this reply from saved chunks; those of another reply are ignored."""
+        draft = cls(turn, step)
+        for chunk in chunks:
+            chunk_turn, chunk_step, pieces = _decoder.decode(chunk)
+            if (chunk_turn, chunk_step) == (turn, step):
+                for number, kind, name, text in pieces:
+                    draft._parts.setdefault(number, _Part(kind, name))
+                    draft._add(number, text)
+        draft._unsaved = []
+        draft.unsaved_size = 0
+        return draft
+
+    @property
+    def view(self) -> DraftView:
+        return DraftView(turn=self.turn, step=self.step, parts=self.shown)
+
+    @property
+    def shown(self) -> tuple[DraftPart, ...]:
+        parts = sorted(self._parts.items())
+        return tuple(DraftPart(part=number, type=part.type, text=part.text, name=part.name) for number, part in parts)
+
+    def reply(self, call_id: str) -> tuple[ReplyPart, ...]:
+        """The parts of the whole reply; call number `i` of the reply gets the id `call_id-i`."""
+        return tuple(_reply_part(part, f"{call_id}-{number}") for number, part in sorted(self._parts.items()) if _worth_keeping(part))
+
+    def partial(self) -> tuple[ReplyPart, ...]:
+        """What can be kept of a reply that broke off: half a tool call cannot."""
+        return tuple(part for part in self.reply("") if not isinstance(part, ToolCall))
+
+
+def _worth_keeping(part: _Part) -> bool:
+    return part.type == "tool_call" or part.length > 0
+
+
+def _reply_part(part: _Part, call_id: str) -> ReplyPart:
+    match part.type:
+        case "text":
+            return Text(text=part.text)
+        case "reasoning":
+            return Reasoning(text=part.text)
+        case "tool_call":
+            return ToolCall(id=call_id, name=part.name, arguments_json=part.text or "{}")

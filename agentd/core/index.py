@@ -1,0 +1,33 @@
+"""The session index: one row a session, kept by the store in the same transaction as the events it derives from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.core.state import title_of
+from agentd.ports import IndexChange
+from agentwire import events as ev
+
+
+def index_change(body: Any) -> IndexChange | None:
+    """What `body` does to its session's row; None for the many events that do nothing to it."""
+    match body:
+        case ev.SessionCreated(title=title, cwd=cwd, model=model):
+            fresh = {"title": title, "cwd": cwd, "model": model, "status": "idle", "turns": 0, "queued": 0}
+            return IndexChange(set=fresh, create=True)
+        case ev.SessionRenamed(title=title):
+            return IndexChange(set={"title": title})
+        case ev.InputAccepted(parts=parts):
+            return IndexChange(add={"queued": 1}, title=title_of(parts))
+        case ev.TurnStarted(turn=turn):
+            return IndexChange(set={"status": "running", "turns": turn}, add={"queued": -1})
+        case ev.InputSteered():
+            return IndexChange(add={"queued": -1})
+        case ev.ApprovalRequested():
+            return IndexChange(set={"status": "awaiting_approval"})
+        case ev.ApprovalAnswered():
+            return IndexChange(set={"status": "running"})
+        case ev.TurnFinished():
+            return IndexChange(set={"status": "idle"})
+        case _:
+            return None

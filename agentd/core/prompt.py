@@ -1,0 +1,154 @@
+"""build_prompt: what the model is sent. Pure: the same state, limits and facts give the same bytes, so vendors' caches hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from agentd.core.state import SessionState
+from agentd.core.tools import UNKNOWN
+from agentd.ports import Message, ModelLimits, Prompt, ToolSpec
+from agentwire.errors import ContextTooLong
+from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
+
+
+@frozen(kw_only=True)
+class Facts:
+    """The surroundings, for the system prompt. `date` is a day: a clock time would spoil the vendor's prompt cache."""
+
+    date: str
+    platform: str
+    user: str
+
+
+_LARGE = """\
+You are agentd, an agent that works for {user} through a terminal. You run as a daemon on {user}'s machine: the session goes on when \
+the terminal is closed, and your answers are read in a terminal.
+
+# Manner
+Be brief and direct: answer the question, then stop. Plain text or light Markdown; no tables wider than 80 columns; code in fenced blocks \
+with the language named. Say what you did, not what you are going to do. If you do not know, or could not verify, say so in one sentence. \
+Ask only when the answer changes what you would do.
+
+# Surroundings
+Date: {date}
+System: {platform}
+Working directory: {cwd}
+"""
+
+_TOOLS = """
+# Tools
+Use a tool when it gets you a fact or an effect that you need; never invent a tool's result. Independent calls go into one reply, \
+dependent ones into the next. A result that says `unknown` or `interrupted` means the effect may have happened: look before you repeat it. \
+A denied call is the user's decision: do not try to get the same effect another way; say what you would need.
+"""
+
+_EMBEDDED = "You are a helpful assistant. Answer the question directly, briefly and truthfully. If you do not know, say so."
+
+_SHARE = 4
+"""Over budget, the oldest turns go in steps of a quarter of the budget, so that the beginning of the prompt (and the vendor's cache of
+it) stays the same for many turns."""
+
+_PER_MESSAGE = 16
+"""Characters a message costs beside its text (roles, separators)."""
+
+
+def build_prompt(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec], *, model: str) -> Prompt:
+    """The next request of the open turn; `model` is the vendor's own name.
+
+    Error handling: ContextTooLong if the open turn alone does not fit the model's context.
+    """
+    offered = tuple(tools) if limits.tools else ()
+    system = _system(state, limits, facts, offered)
+    room = (limits.context - limits.max_output) * limits.chars_per_token
+    budget = int(room) - len(system) - sum(len(spec.description) + len(str(spec.parameters)) for spec in offered)
+    messages = paired(fit(state.messages, budget))
+    return Prompt(
+        model=model,
+        system=system,
+        messages=messages,
+        tools=offered,
+        max_output=limits.max_output,
+        session=state.id,
+        continuing=_continuing(state),
+    )
+
+
+def _system(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec]) -> str:
+    if limits.family == "embedded":
+        return _EMBEDDED
+    text = _LARGE.format(user=facts.user, date=facts.date, platform=facts.platform, cwd=state.cwd)
+    return text + _TOOLS if tools else text
+
+
+def _continuing(state: SessionState) -> bool:
+    turn = state.turn
+    return bool(turn and turn.stop == "interrupted" and not turn.steered and state.messages[-1].role == "assistant")
+
+
+def size_of(message: Message) -> int:
+    """Characters a message costs in a request."""
+    return _PER_MESSAGE + sum(map(_part_size, message.parts))
+
+
+def _part_size(part: Any) -> int:
+    match part:
+        case Text(text=text):
+            return len(text)
+        case ToolCall(name=name, arguments_json=arguments):
+            return len(name) + len(arguments)
+        case ToolResult(parts=parts):
+            return sum(len(inner.head) if isinstance(inner, BlobRef) else len(inner.text) for inner in parts)
+        case Reasoning():
+            return 0  # not sent back, except by the vendor that made it
+        case _:
+            raise TypeError(f"not a part: {part!r}")
+
+
+def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
+    """The newest messages, from a user message on, that cost at most `budget` characters."""
+    total = sum(map(size_of, messages))
+    if total <= budget:
+        return messages
+    step = max(1, budget // _SHARE)
+    drop = -(-(total - budget) // step) * step  # the excess, rounded up to whole steps
+    begin = dropped = 0
+    for index, message in enumerate(messages):
+        if message.role == "user":
+            begin = index
+            if dropped >= drop:
+                break
+        dropped += size_of(message)
+    kept = messages[begin:]
+    if (size := sum(map(size_of, kept))) > budget:
+        raise ContextTooLong(
+            f"this turn has about {size:,} characters, and the model takes {max(0, budget):,}. Shorten the input, or choose a model with a larger "
+            "context (--model)."
+        )
+    return kept
+
+
+def paired(messages: Sequence[Message]) -> Sequence[Message]:
+    """The same messages with every call answered once, right behind it: no vendor accepts a dangling call."""
+    if all(_answered(messages, index) for index, message in enumerate(messages) if _calls(message)):
+        return messages
+    whole: list[Message] = []
+    for index, message in enumerate(messages):
+        whole.append(message)
+        if _calls(message) and not _answered(messages, index):
+            results = tuple(ToolResult(call=call, parts=(Text(text=UNKNOWN),), is_error=True) for call in _calls(message))
+            whole.append(Message("tool", results))
+    return whole
+
+
+def _calls(message: Message) -> list[str]:
+    return [part.id for part in message.parts if isinstance(part, ToolCall)]
+
+
+def _answered(messages: Sequence[Message], index: int) -> bool:
+    following = messages[index + 1] if index + 1 < len(messages) else None
+    if following is None or following.role != "tool":
+        return False
+    return _calls(messages[index]) == [part.call for part in following.parts if isinstance(part, ToolResult)]

@@ -1,0 +1,301 @@
+"""Sessions: which are loaded, who may touch them, what starts and ends their turns.
+
+Theory of operation: `on_commit` is the only way anything changes. An event that opens a turn (`turn_started`, `turn_resumed`) starts its
+task there and then, whoever appended it and whether or not they still wait. Admission decides and reserves without an await, then
+enqueues; the queue's order is the order of decisions. A session is loaded on use and unloaded when idle: cost follows what is open.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from agentd import __version__
+from agentd.core import decide
+from agentd.core.agent_loop import AgentLoop
+from agentd.core.bus import Bus
+from agentd.core.draft import Draft
+from agentd.core.live import Live
+from agentd.core.state import STATE_VERSION, SessionState
+from agentd.core.tools import Tools
+from agentd.ports import NewEvent, Store
+from agentwire import convert
+from agentwire import events as ev
+from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
+from agentwire.types import Delivery, InputPart
+
+log = structlog.get_logger()
+
+_SNAPSHOT_EVERY = 500
+_PAGE = 1000
+_UPKEEP_EVERY = 60.0
+_CODE = f"{__version__}/{STATE_VERSION}"
+MAX_QUEUED = 100
+"""Inputs that may wait in one session."""
+
+
+class Sessions:
+    """The registry of loaded sessions."""
+
+    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, tools: Tools, *, unload_after: float) -> None:
+        self._store, self._bus, self._loop, self._tools = store, bus, loop, tools
+        self._unload_after = unload_after
+        self._lives: dict[str, Live] = {}
+        self._loading: dict[str, trio.Event] = {}
+        self._work: trio.Nursery | None = None
+        self._stopping = False
+
+    # --- commits -----------------------------------------------------------------------------------------------------------
+
+    def on_commit(self, event: ev.Event) -> None:
+        """Apply and publish one committed event. Synchronous: whoever appended it wakes after this."""
+        body = event.body
+        if isinstance(body, ev.SessionCreated):
+            self._lives[event.stream] = Live.of(SessionState(event.stream, event.user))
+        if live := self._lives.get(event.stream):
+            live.state.apply(event)
+            live.used = trio.current_time()
+            live.notify()
+            if isinstance(body, ev.TurnStarted | ev.TurnResumed):
+                self._start(live)
+        self._bus.publish(event.stream, ev.encode_event(event), event.seq)
+        if isinstance(body, ev.SessionDeleted):
+            self._lives.pop(body.session, None)
+            self._bus.close(body.session, "deleted")
+
+    def _start(self, live: Live) -> None:
+        if self._work is not None and not self._stopping:
+            live.busy = True
+            self._work.start_soon(self._run_turn, live)
+
+    async def _run_turn(self, live: Live) -> None:
+        try:
+            await self._loop.run_turn(live)
+        finally:
+            live.busy = False
+            live.notify()
+            self.kick(live)
+
+    def kick(self, live: Live) -> None:
+        """Start the next queued input if nothing runs."""
+        state = live.state
+        if self._work is None or self._stopping or live.busy or live.deleted or state.turn is not None or not state.queue:
+            return
+        live.busy = True
+        self._work.start_soon(self._start_next, live)
+
+    async def _start_next(self, live: Live) -> None:
+        queued = live.state.queue[0]
+        body = ev.TurnStarted(turn=live.state.turns + 1, input=queued.input, model=queued.model)
+        await self._store.append(live.new([body]), essential=True)
+
+    # --- loading -----------------------------------------------------------------------------------------------------------
+
+    async def open(self, user: str, ref: str) -> Live:
+        """The session whose id is `ref` or begins with it. A foreign session is NotFound, like none at all."""
+        live = self._lives.get(ref) or await self._load(await self._resolve(user, ref))
+        if live is None or live.state.user != user or live.deleted:
+            raise NotFound(f"there is no session {ref}; `agentctl session list` shows yours")
+        live.used = trio.current_time()
+        return live
+
+    async def _resolve(self, user: str, ref: str) -> str:
+        found = await self._store.find_session(user, ref.lower())
+        if len(found) > 1:
+            raise Conflict(f"more than one session id begins with {ref}; give more of it")
+        return found[0] if found else ""
+
+    async def _load(self, session: str) -> Live | None:
+        if not session:
+            return None
+        while waiting := self._loading.get(session):
+            await waiting.wait()
+        if live := self._lives.get(session):
+            return live
+        done = self._loading[session] = trio.Event()
+        try:
+            live = await self._replay(session)
+            if live is not None:
+                self._lives[session] = live
+            return live
+        finally:
+            del self._loading[session]
+            done.set()
+
+    async def _replay(self, session: str) -> Live | None:
+        state = None
+        if snapshot := await self._store.load_snapshot(session, _CODE):
+            state = convert.structure_stored(msgspec.json.decode(snapshot[1]), SessionState)
+        saved = state.seq if state else 0
+        while page := await self._store.read(session, after=state.seq if state else 0, limit=_PAGE):
+            state = state or SessionState(session, page[0].user)
+            for event in page:
+                state.apply(_with_body(event))
+            if len(page) < _PAGE:
+                break
+        if state is None:
+            return None
+        live = Live.of(state)
+        live.saved_seq = saved
+        return live
+
+    # --- admission ---------------------------------------------------------------------------------------------------------
+
+    async def create(self, user: str, body: ev.SessionCreated, append: Any) -> Live:
+        """A new session. `append(events)` is the caller's way into the store, with its idempotency key."""
+        self.refuse_if_stopping()
+        session = secrets.token_hex(16)
+        await append([NewEvent(session, user, body)])
+        return self._lives[session]
+
+    def admit(
+        self, live: Live, parts: tuple[InputPart, ...], delivery: Delivery, *, interactive: bool, model: str, max_steps: int
+    ) -> tuple[int, int | None, list[NewEvent]]:
+        """Decide on an input, without an await: (its number, the turn it starts or None, what to append)."""
+        self.refuse_if_stopping()
+        if len(live.state.queue) >= MAX_QUEUED:
+            raise Overloaded(f"{MAX_QUEUED} inputs are waiting in this session already; wait for some to be answered", retry_after=5.0)
+        live.inputs += 1
+        number = live.inputs
+        accepted = ev.InputAccepted(
+            input=number, parts=parts, delivery=delivery, interactive=interactive, model=model, max_steps=max_steps
+        )
+        bodies: list[Any] = [accepted]
+        turn = None
+        if not live.busy and live.state.turn is None and not live.state.queue:
+            turn = live.state.turns + 1
+            bodies.append(ev.TurnStarted(turn=turn, input=number, model=model))
+            live.busy = True
+        return number, turn, live.new(bodies)
+
+    def release(self, live: Live) -> None:
+        """An admitted append failed: take the reservation back."""
+        live.busy = False
+        self.kick(live)
+
+    def refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise Stopping("the daemon is stopping; try again when it runs", retry_after=1.0)
+
+    async def delete(self, live: Live, *, force: bool) -> None:
+        if (live.busy or live.state.queue) and not force:
+            raise Conflict("the session is at work; cancel it first, or delete it with force")
+        live.deleted = True
+        while live.busy:
+            live.cancel()
+            await live.changed()
+        body = ev.SessionDeleted(session=live.state.id)
+        try:
+            await self._store.append([NewEvent(f"user:{live.state.user}", live.state.user, body)], erase=live.state.id)
+        except BaseException:
+            live.deleted = False
+            raise
+
+    # --- life --------------------------------------------------------------------------------------------------------------
+
+    async def run_work(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """The nursery of all turns; every turn ends with it."""
+        async with trio.open_nursery() as nursery:
+            self._work = nursery
+            task_status.started()
+            await trio.sleep_forever()
+
+    def stop(self) -> None:
+        """Start no more turns; those that run pause after their step."""
+        self._stopping = self._loop.suspending = True
+        for live in self._lives.values():
+            live.notify()
+
+    async def quiet(self) -> None:
+        """Wait until no turn runs."""
+        for live in tuple(self._lives.values()):
+            while live.busy:
+                await live.changed()
+
+    async def upkeep(self) -> None:
+        """Unload idle sessions, snapshot long ones."""
+        while True:
+            await trio.sleep(_UPKEEP_EVERY)
+            for live in tuple(self._lives.values()):
+                await self._tend(live)
+
+    async def _tend(self, live: Live) -> None:
+        session = live.state.id
+        idle = not live.busy and not live.watchers and live.state.turn is None
+        unload = idle and trio.current_time() - live.used > self._unload_after
+        if live.state.seq - live.saved_seq >= (1 if unload else _SNAPSHOT_EVERY):
+            seq, state = live.state.seq, msgspec.json.encode(live.state)
+            await self._store.save_snapshot(session, seq, _CODE, state)
+            live.saved_seq = seq
+        if unload and live.state.seq == live.saved_seq and trio.current_time() - live.used > self._unload_after:
+            self._lives.pop(session, None)
+
+    @property
+    def running(self) -> int:
+        return sum(live.busy for live in self._lives.values())
+
+    # --- recovery ----------------------------------------------------------------------------------------------------------
+
+    async def recover(self, *, resume: bool, clean: bool, grace: float) -> None:
+        """Take up what the last boot left open. `resume` False: open turns end as interrupted, queued inputs stay queued."""
+        for user, session in await self._store.unfinished():
+            live = await self.open(user, session)
+            if live.state.turn is None:
+                if resume:
+                    self.kick(live)
+            elif self._work is not None:
+                live.busy = True
+                self._work.start_soon(self._recover_turn, live, resume, clean, grace)
+
+    async def _recover_turn(self, live: Live, resume: bool, clean: bool, grace: float) -> None:
+        turn = live.state.open_turn
+        draft = Draft.restore(turn.number, turn.steps, await self._store.load_draft(live.state.id))
+        safe = frozenset(spec.name for spec in self._tools.specs() if spec.effect in ("read", "idempotent"))
+        doubtful = [call for call in decide.doubtful_calls(live.state, safe) if call.effect == "once"]
+        go_on = resume and turn.resumes < decide.MAX_RESUMES and (not doubtful or await self._somebody_watches(live, grace))
+        if go_on:
+            bodies = decide.resume_turn(live.state, draft, safe, clean=clean)
+        else:
+            bodies = decide.close_turn(live.state, draft, decide.Finish("interrupted"))
+        log.info("turn_recovered", session=live.state.id, turn=turn.number, resumed=go_on, doubtful=len(doubtful))
+        await self._store.append(live.new(bodies), essential=True)
+        if not go_on:
+            live.busy = False
+            self.kick(live)
+
+    async def _somebody_watches(self, live: Live, grace: float) -> bool:
+        """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to return."""
+        with trio.move_on_after(grace):
+            while not live.watchers:
+                await live.changed()
+        return live.watchers > 0
+
+    def watch(self, live: Live, change: int) -> None:
+        """Count a watcher in (1) or out (-1)."""
+        live.watchers += change
+        live.used = trio.current_time()
+        live.notify()
+
+
+def _with_body(event: ev.Event) -> ev.Event:
+    return ev.Event(
+        pos=event.pos,
+        stream=event.stream,
+        seq=event.seq,
+        user=event.user,
+        at=event.at,
+        kind=event.kind,
+        version=event.version,
+        body=convert.structure_body(event.kind, event.version, event.data),
+        data=event.data,
+    )
+
+
+def page_of(events: Sequence[ev.Event]) -> tuple[msgspec.Raw, ...]:
+    """Stored events for a reply, without decoding them."""
+    return tuple(msgspec.Raw(ev.encode_event(event)) for event in events)

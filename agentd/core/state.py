@@ -1,0 +1,273 @@
+"""SessionState: what the log says about one session. Changed by `apply` of a committed event and by nothing else.
+
+Theory of operation: replaying a session's events through `apply` gives this state, at any time, in any process; the agent loop
+decides on it alone (`agent_loop.next_action`), so a turn interrupted anywhere goes on from the log. `messages` is the
+conversation as a model must see it: every assistant message with calls is followed by exactly one tool message with all results,
+because results enter `messages` only when the last of them is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, evolve, field
+
+from agentd.ports import Message
+from agentwire import events as ev
+from agentwire.types import (
+    BlobRef,
+    CallOutcome,
+    Decision,
+    Effect,
+    PendingApproval,
+    QueuedInput,
+    ReplyPart,
+    SessionInfo,
+    SessionStatus,
+    StopReason,
+    Text,
+    ToolResult,
+    Usage,
+)
+
+STATE_VERSION = "1"
+"""Part of every snapshot's code version: raise it when a field below changes its meaning."""
+
+TITLE_LENGTH = 60
+
+
+@define
+class Call:
+    """One tool call of the newest reply and how far it has come."""
+
+    id: str
+    name: str
+    arguments_json: str
+    arguments_hash: str
+    effect: Effect
+    started: bool = False
+    approval: PendingApproval | None = None
+    decision: Decision | None = None
+    decided_by: str = ""
+    note: str = ""
+    outcome: CallOutcome | None = None
+    parts: tuple[Text | BlobRef, ...] = ()
+
+    @property
+    def awaits_answer(self) -> bool:
+        return self.outcome is None and self.approval is not None and self.decision is None
+
+
+@define
+class Turn:
+    """The open turn. `steps` counts replies so far; `restarts` the seams since the last whole reply."""
+
+    number: int
+    input: int
+    model: str
+    interactive: bool
+    max_steps: int
+    steps: int = 0
+    stop: StopReason | None = None
+    restarts: int = 0
+    resumes: int = 0
+    denials: int = 0
+    steered: bool = False
+    usage: Usage = Usage()
+    calls: dict[str, Call] = field(factory=dict)
+
+    @property
+    def open_calls(self) -> list[Call]:
+        return [call for call in self.calls.values() if call.outcome is None]
+
+
+@define
+class SessionState:
+    """See the head of the file. `seq` is that of the newest event applied."""
+
+    id: str
+    user: str
+    title: str = ""
+    cwd: str = "/"
+    model: str = ""
+    environment: dict[str, str] = field(factory=dict)
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    seq: int = 0
+    inputs: int = 0
+    turns: int = 0
+    queue: list[QueuedInput] = field(factory=list)
+    messages: list[Message] = field(factory=list)
+    turn: Turn | None = None
+
+    def apply(self, event: ev.Event) -> None:
+        """Take in the next event. Events of one stream come in seq order without gaps."""
+        assert event.seq == self.seq + 1, f"{self.id}: event {event.seq} after {self.seq}"
+        _APPLY[type(event.body)](self, event.body, event)
+        self.seq = event.seq
+        self.updated_at = event.at
+
+    @property
+    def status(self) -> SessionStatus:
+        if self.turn is None:
+            return "idle"
+        return "awaiting_approval" if any(call.awaits_answer for call in self.turn.calls.values()) else "running"
+
+    @property
+    def info(self) -> SessionInfo:
+        return SessionInfo(
+            id=self.id,
+            title=self.title,
+            cwd=self.cwd,
+            model=self.model,
+            status=self.status,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            turns=self.turns,
+            queued=len(self.queue),
+        )
+
+    @property
+    def open_turn(self) -> Turn:
+        assert self.turn is not None, f"{self.id}: no open turn"
+        return self.turn
+
+    def take(self, number: int) -> QueuedInput:
+        """Remove input `number` from the queue."""
+        index = next(i for i, queued in enumerate(self.queue) if queued.input == number)
+        return self.queue.pop(index)
+
+
+def title_of(parts: tuple[Text, ...]) -> str:
+    """A session without a title is called by the first line of its first input."""
+    line = next((line.strip() for part in parts for line in part.text.splitlines() if line.strip()), "")
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
+
+
+def _created(state: SessionState, body: ev.SessionCreated, event: ev.Event) -> None:
+    state.title, state.cwd, state.model = body.title, body.cwd, body.model
+    state.environment = dict(body.environment)
+    state.created_at = event.at
+
+
+def _renamed(state: SessionState, body: ev.SessionRenamed, _: ev.Event) -> None:
+    state.title = body.title
+
+
+def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
+    state.inputs = max(state.inputs, body.input)
+    state.title = state.title or title_of(body.parts)
+    queued = QueuedInput(
+        input=body.input,
+        parts=body.parts,
+        delivery=body.delivery,
+        interactive=body.interactive,
+        model=body.model,
+        max_steps=body.max_steps,
+    )
+    state.queue.insert(0 if body.delivery == "interrupt" else len(state.queue), queued)
+
+
+def _turn_started(state: SessionState, body: ev.TurnStarted, _: ev.Event) -> None:
+    queued = state.take(body.input)
+    state.turns = body.turn
+    state.turn = Turn(body.turn, body.input, body.model, queued.interactive, queued.max_steps)
+    state.messages.append(Message("user", queued.parts))
+
+
+def _turn_resumed(state: SessionState, body: ev.TurnResumed, _: ev.Event) -> None:
+    state.open_turn.resumes = body.resumes
+
+
+def _steered(state: SessionState, body: ev.InputSteered, _: ev.Event) -> None:
+    state.messages.append(Message("user", state.take(body.input).parts))
+    state.open_turn.steered = True
+
+
+def _replied(state: SessionState, body: ev.AssistantMessage, _: ev.Event) -> None:
+    turn = state.open_turn
+    if body.parts:
+        # What goes on from an interrupted reply is the same message for every model that reads it later.
+        if turn.stop == "interrupted" and state.messages[-1].role == "assistant" and not turn.steered:
+            state.messages[-1] = Message("assistant", _joined(state.messages[-1].parts, body.parts))
+        else:
+            state.messages.append(Message("assistant", body.parts))
+    turn.steps = body.step + 1
+    turn.stop = body.stop
+    turn.steered = False
+    turn.calls = {}
+    turn.usage = turn.usage + body.usage
+    if body.stop != "interrupted":
+        turn.restarts = 0
+
+
+def _joined(first: tuple[Any, ...], second: tuple[ReplyPart, ...]) -> tuple[Any, ...]:
+    if first and second and isinstance(first[-1], Text) and isinstance(second[0], Text):
+        return (*first[:-1], Text(text=first[-1].text + second[0].text), *second[1:])
+    return (*first, *second)
+
+
+def _restarted(state: SessionState, body: ev.ReplyRestarted, _: ev.Event) -> None:
+    state.open_turn.restarts = body.attempt
+
+
+def _planned(state: SessionState, body: ev.ToolPlanned, _: ev.Event) -> None:
+    call = Call(body.call, body.name, body.arguments_json, body.arguments_hash, body.effect)
+    state.open_turn.calls[body.call] = call
+
+
+def _approval_requested(state: SessionState, body: ev.ApprovalRequested, _: ev.Event) -> None:
+    state.open_turn.calls[body.call].approval = PendingApproval(
+        call=body.call,
+        name=body.name,
+        arguments_json=body.arguments_json,
+        arguments_hash=body.arguments_hash,
+        expires_at=body.expires_at,
+    )
+
+
+def _approval_answered(state: SessionState, body: ev.ApprovalAnswered, _: ev.Event) -> None:
+    call = state.open_turn.calls[body.call]
+    call.decision, call.decided_by, call.note = body.decision, body.by, body.note
+
+
+def _tool_started(state: SessionState, body: ev.ToolStarted, _: ev.Event) -> None:
+    state.open_turn.calls[body.call].started = True
+
+
+def _tool_finished(state: SessionState, body: ev.ToolFinished, _: ev.Event) -> None:
+    turn = state.open_turn
+    call = turn.calls[body.call]
+    call.outcome, call.parts = body.outcome, body.parts
+    turn.denials += body.outcome == "denied"
+    if not turn.open_calls:
+        state.messages.append(Message("tool", tuple(_result(call) for call in turn.calls.values())))
+
+
+def _result(call: Call) -> ToolResult:
+    return ToolResult(call=call.id, parts=call.parts, is_error=call.outcome != "ok")
+
+
+def _turn_finished(state: SessionState, _body: ev.TurnFinished, _: ev.Event) -> None:
+    state.turn = None
+    # A steer that came too late waits its turn like any other input.
+    state.queue = [evolve(queued, delivery="queue") if queued.delivery == "steer" else queued for queued in state.queue]
+
+
+_APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {
+    ev.SessionCreated: _created,
+    ev.SessionRenamed: _renamed,
+    ev.InputAccepted: _accepted,
+    ev.TurnStarted: _turn_started,
+    ev.TurnResumed: _turn_resumed,
+    ev.InputSteered: _steered,
+    ev.AssistantMessage: _replied,
+    ev.ReplyRestarted: _restarted,
+    ev.ToolPlanned: _planned,
+    ev.ApprovalRequested: _approval_requested,
+    ev.ApprovalAnswered: _approval_answered,
+    ev.ToolStarted: _tool_started,
+    ev.ToolFinished: _tool_finished,
+    ev.TurnFinished: _turn_finished,
+}

@@ -1,0 +1,189 @@
+"""The daemon: five nurseries, nested in the reverse order of their ending, and the stop sequence.
+
+    store > services > connections > work > intake
+
+Ending from the inside out: no new input, then turns get their grace, then clients get what is left, then services, then the log.
+Connections lie outside of work so that a client hears the last event of its turn. No task lives outside these five.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+import trio
+from attrs import frozen
+
+from agentd import __version__
+from agentd.core.bus import Bus
+from agentd.core.sessions import Sessions
+from agentd.ipc import Listener
+from agentd.ports import Clock
+from agentd.store.log import EventLog
+from agentwire.config import Config
+from agentwire.messages import PROTOCOL_VERSION
+from agentwire.types import DaemonStatus, ProviderStatus, StorageInfo
+
+log = structlog.get_logger()
+
+_UNCLEAN_WINDOW, _UNCLEAN_STARTS = 300.0, 3
+"""Three unclean starts within five minutes: something in the open turns brings the daemon down; they are not resumed any more."""
+
+Service = Callable[..., Awaitable[None]]
+
+
+@frozen(kw_only=True)
+class Parts:
+    """What `wiring.build` puts together. `services` take a `task_status`, `background` tasks do not; all run until the end."""
+
+    store: EventLog
+    bus: Bus
+    sessions: Sessions
+    services: Sequence[Service]
+    background: Sequence[Callable[[], Awaitable[None]]]
+    providers: Callable[[], tuple[ProviderStatus, ...]]
+
+
+class Daemon:
+    """One run of the daemon. `boot` names it."""
+
+    def __init__(self, config: Config, clock: Clock, boot: str) -> None:
+        self._config, self._clock, self.boot = config, clock, boot
+        self._started_at = clock.now()
+        self._stop_asked = trio.Event()
+        self._stop_now = trio.Event()
+        self._resumes_suspended = False
+        self._parts: Parts | None = None
+        self._listener: Listener | None = None
+
+    # --- core.api.Host -----------------------------------------------------------------------------------------------------
+
+    def status(self, sessions: int, running: int) -> DaemonStatus:
+        assert self._parts is not None and self._listener is not None
+        store = self._parts.store
+        return DaemonStatus(
+            pid=os.getpid(),
+            boot=self.boot,
+            version=__version__,
+            protocol=PROTOCOL_VERSION,
+            started_at=self._started_at,
+            uptime=round(self._clock.now() - self._started_at, 3),
+            socket=self._config.paths.socket,
+            model=self._config.model,
+            sessions=sessions,
+            running=running,
+            clients=self._listener.clients,
+            rss=_rss(),
+            storage=StorageInfo(path=store.path, bytes=_size(store.path), full=store.full),
+            resumes_suspended=self._resumes_suspended,
+            providers=self._parts.providers(),
+            warnings=self._config.warnings,
+        )
+
+    def stop(self) -> None:
+        """Stop in good order; asked a second time, at once."""
+        (self._stop_now if self._stop_asked.is_set() else self._stop_asked).set()
+
+    # --- the run -----------------------------------------------------------------------------------------------------------
+
+    async def run(self, parts: Parts, listener: Listener, ready: Callable[[], None]) -> None:
+        """Until somebody asks to stop. `ready` is called once clients can connect.
+
+        Error handling: StoreError (inside an exception group) if the log fails; the process then ends with an error.
+        """
+        self._parts, self._listener = parts, listener
+        async with trio.open_nursery() as store:
+            await store.start(parts.store.run, parts.sessions.on_commit)
+            clean = await self._begin()
+            async with trio.open_nursery() as services:
+                services.start_soon(self._heed_signals)  # here and not in intake: a second SIGTERM must be heard during the stop
+                for service in parts.services:
+                    await services.start(service)
+                for task in parts.background:
+                    services.start_soon(task)
+                async with trio.open_nursery() as connections:
+                    async with trio.open_nursery() as work:
+                        await work.start(parts.sessions.run_work)
+                        async with trio.open_nursery() as intake:
+                            intake.start_soon(listener.serve, connections)
+                            await self._recover(clean)
+                            ready()
+                            notify("READY=1")
+                            await self._stop_asked.wait()
+                            notify("STOPPING=1")
+                            log.info("stopping", running=parts.sessions.running)
+                            parts.sessions.stop()
+                            listener.close()
+                            intake.cancel_scope.cancel()
+                        await self._grace(parts.sessions)
+                        work.cancel_scope.cancel()
+                    parts.bus.close_all("stopping")
+                    connections.cancel_scope.cancel()
+                services.cancel_scope.cancel()
+            await parts.store.end_boot(self.boot)
+            parts.store.close()
+
+    async def _begin(self) -> bool:
+        """Record the boot; True if the last one ended in good order."""
+        assert self._parts is not None
+        unclean = await self._parts.store.start_boot(self.boot)
+        recent = [at for at in unclean if 0 <= self._started_at - at <= _UNCLEAN_WINDOW]
+        self._resumes_suspended = len(recent) >= _UNCLEAN_STARTS
+        if self._resumes_suspended:
+            log.warning("resumes_suspended", unclean_starts=len(recent))
+        return not unclean
+
+    async def _recover(self, clean: bool) -> None:
+        assert self._parts is not None
+        turn = self._config.turn
+        resume = turn.resume == "auto" and not self._resumes_suspended
+        await self._parts.sessions.recover(resume=resume, clean=clean, grace=turn.resume_grace)
+
+    async def _grace(self, sessions: Sessions) -> None:
+        with trio.move_on_after(self._config.daemon.shutdown_grace):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cancel_on_second, nursery.cancel_scope)
+                await sessions.quiet()
+                nursery.cancel_scope.cancel()
+
+    async def _cancel_on_second(self, scope: trio.CancelScope) -> None:
+        await self._stop_now.wait()
+        scope.cancel()
+
+    async def _heed_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                log.info("signal", name=signal.Signals(number).name)
+                if number != signal.SIGHUP:  # a closed terminal must not end the agent
+                    self.stop()
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); does nothing where nobody listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.warning("notify_failed", error=str(error))
+
+
+def _rss() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def _size(path: str) -> int:
+    total = 0
+    for name in (path, f"{path}-wal"):
+        try:
+            total += os.stat(name).st_size
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,223 @@
+"""The Unix socket: listener, peer credentials, frames in, coalesced bytes out.
+
+Theory of operation: `Connection.send` writes with one non-blocking `send` in the caller's own task (a switch to a writer task for each
+token costs more than the write). What the socket refuses waits in a deque, and the connection's writer task joins and writes it when
+the socket takes more. A peer that does not read is not read from either once its backlog is full.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+import trio
+
+from agentd.core.api import Caller
+from agentd.rpc import MAX_BYTES, Outlet, Session
+from agentwire.codec import FrameReader
+from agentwire.errors import ConfigError
+
+log = structlog.get_logger()
+
+_READ = 256 * 1024
+_JOIN = 256 * 1024
+_DRAIN = 1.0
+"""Seconds a connection gets at shutdown to read what is left."""
+_UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+_BACKLOG = 128
+_STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+OpenSession = Callable[[Caller, Outlet, trio.Nursery], Session]
+
+
+class Connection:
+    """One client's socket, non-blocking. An `Outlet`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._gone = False
+        self._wake = trio.Event()
+        self._empty = trio.Event()
+
+    def send(self, frame: bytes) -> None:
+        if self._gone:
+            return
+        sent = 0 if self._waiting else self._try(frame)
+        if sent < len(frame) and not self._gone:
+            self._waiting.append(frame[sent:] if sent else frame)
+            self._size += len(frame) - sent
+            self._wake.set()
+
+    def _try(self, data: bytes) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._lose()
+            return 0
+
+    def _lose(self) -> None:
+        self._gone = True
+        self._waiting.clear()
+        self._size = 0
+        self._empty.set()
+        self._wake.set()
+
+    @property
+    def backlog(self) -> tuple[int, int]:
+        return len(self._waiting), self._size
+
+    async def drained(self) -> None:
+        while self._waiting:
+            self._empty = trio.Event()
+            await self._empty.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def write_rest(self) -> None:
+        """The writer task: whatever `send` could not get rid of."""
+        while not self._gone:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._waiting:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._write_some()
+            self._empty.set()
+
+    def _write_some(self) -> None:
+        pieces, size = [], 0
+        while self._waiting and size < _JOIN:
+            pieces.append(self._waiting.popleft())
+            size += len(pieces[-1])
+        data = b"".join(pieces)
+        sent = self._try(data)
+        if self._gone:
+            return
+        self._size -= sent
+        if sent < size:
+            self._waiting.appendleft(data[sent:])
+
+    async def receive(self) -> bytes:
+        """The next bytes; b"" at the end. Waits while the peer does not read its answers."""
+        if self._size > MAX_BYTES:
+            await self.drained()
+        while not self._gone:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return self._socket.recv(_READ)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                break
+        return b""
+
+    def peer_uid(self) -> int:
+        """The uid of the process that connected, from the kernel."""
+        _, uid, _ = _UCRED.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return int(uid)
+
+    def close(self) -> None:
+        self._lose()
+        self._socket.close()
+
+
+class Listener:
+    """The daemon's socket. `clients` counts open connections."""
+
+    def __init__(self, path: str, open_session: OpenSession) -> None:
+        self._path, self._open_session = path, open_session
+        self._socket: socket.socket | None = None
+        self.clients = 0
+
+    def bind(self) -> None:
+        """Bind and listen: mode 0600 in a 0700 directory that is ours.
+
+        Error handling: ConfigError naming the path. The caller holds the daemon's lock, so a socket that is there is stale.
+        """
+        directory = os.path.dirname(self._path)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            check_directory(directory)
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listening.setblocking(False)
+            listening.bind(self._path)
+            os.chmod(self._path, 0o600)
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {self._path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write.") from error
+        self._socket = listening
+
+    async def serve(self, connections: trio.Nursery) -> None:
+        """Accept until cancelled; each connection is a task in `connections`."""
+        assert self._socket is not None
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                if error.errno not in _STARVED:
+                    raise
+                log.warning("accept_starved", error=error.strerror)
+                await trio.sleep(0.1)  # descriptors come back when others close; accepting again at once would spin
+                continue
+            accepted.setblocking(False)
+            connections.start_soon(self._serve_one, accepted)
+
+    async def _serve_one(self, accepted: socket.socket) -> None:
+        connection = Connection(accepted)
+        self.clients += 1
+        try:
+            uid = connection.peer_uid()
+            if uid not in (os.getuid(), 0):
+                log.warning("peer_refused", uid=uid)
+                return
+            await self._converse(connection)
+        except OSError as error:
+            log.info("connection_lost", error=str(error))
+        finally:
+            self.clients -= 1
+            connection.close()
+
+    async def _converse(self, connection: Connection) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.write_rest)
+            session = self._open_session(Caller(user="local", admin=True), connection, nursery)
+            reader = FrameReader()
+            try:
+                while data := await connection.receive():
+                    for frame in reader.feed(data):
+                        await session.handle(frame)
+                    if session.closing:
+                        break
+            finally:
+                session.close()
+                with trio.move_on_after(_DRAIN, shield=True):
+                    await connection.drained()
+            nursery.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket's name, so that clients know at once."""
+        if self._socket is not None:
+            self._socket.close()
+            with suppress(OSError):
+                os.unlink(self._path)
+
+
+def check_directory(path: str) -> None:
+    """Refuse a directory in which another user could put a socket in place of ours."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), 0) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
+        raise ConfigError(f"{path} is not a directory of ours alone (owner {found.st_uid}, mode {found.st_mode & 0o7777:o}); chmod it to 0700")

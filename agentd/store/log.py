@@ -1,0 +1,291 @@
+"""Group commit: one writer task between the appenders and the file.
+
+Theory of operation: `append` encodes, puts an item on the queue and waits. The writer takes all that is there, commits it as one
+transaction in the connection's thread, and then, in one synchronous stretch of the trio thread, hands every event to `on_commit`
+and wakes the appenders: so whoever returns from `append` finds its event applied, and queue order is the order of the log. While a
+commit runs the next batch gathers; fifty waiting appends cost one sync of the disk.
+
+The wait of an appender can be cancelled, the append cannot: "cancelled" never means "not written" (`flush` tells).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import apsw
+import trio
+from attrs import define
+
+from agentd.ports import Clock, IdemKey, Indexer, NewEvent
+from agentd.store import blob
+from agentd.store.sqlite import Append, Database, Draft, Encoded, Item, Write, connect, prepare
+from agentwire.errors import InvalidParams, StorageFull, StoreError
+from agentwire.events import MAX_EVENT, Event, encode_body
+from agentwire.types import SessionInfo
+
+T = TypeVar("T")
+RunSync = Callable[..., Awaitable[Any]]
+
+_RETRY = 1.0
+"""Seconds between attempts to write outcomes that must not be lost while the disk is full."""
+_BATCH = 500
+"""Appends of one commit at most: bounds the synchronous stretch after it."""
+
+
+@define(eq=False)
+class _Waiting:
+    """A queued item and who waits for it."""
+
+    item: Item
+    essential: bool
+    done: trio.Event
+    error: Exception | None = None
+
+
+class EventLog:
+    """ports.Store on a SQLite file. `run_sync(function, *args)` runs in the thread of that connection."""
+
+    def __init__(self, writer: Database, reader: Database, write_sync: RunSync, read_sync: RunSync, clock: Clock) -> None:
+        self._writer, self._reader = writer, reader
+        self._write_sync, self._read_sync = write_sync, read_sync
+        self._clock = clock
+        self._queue: list[_Waiting] = []
+        self._drafts: list[Draft] = []
+        self._wake = trio.Event()
+        self._closing = False
+        self._failure: StoreError | None = None
+        self._full = False
+
+    # --- the writer --------------------------------------------------------------------------------------------------------
+
+    async def run(self, on_commit: Callable[[Event], None], *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        batch: list[_Waiting] = []
+        try:
+            while await self._work():
+                batch = self._take()
+                try:
+                    await self._commit(batch)
+                except StorageFull as error:
+                    await self._keep_outcomes(batch, error)
+                else:
+                    self._full = False
+                    self._publish(batch, on_commit)
+                    batch = []
+        except BaseException as error:
+            self._poison(error, batch)
+            raise
+
+    def close(self) -> None:
+        """Let the writer end once its queue is empty; later appends fail."""
+        self._closing = True
+        self._wake.set()
+
+    async def _work(self) -> bool:
+        while not (self._queue or self._drafts):
+            if self._closing:
+                return False
+            self._wake = trio.Event()
+            await self._wake.wait()
+        return True
+
+    def _take(self) -> list[_Waiting]:
+        batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        # Drafts first: those of this batch's messages were streamed before them and must be gone after.
+        drafts, self._drafts = self._drafts, []
+        items: list[Item] = [*drafts, *(waiting.item for waiting in batch)]
+        # Shielded and without a deadline (apsw would take one over into SQLite): a half-heard commit could not be told apart.
+        with trio.CancelScope(shield=True):
+            try:
+                await self._write_sync(self._writer.commit, items)
+            except apsw.Error as error:
+                raise StoreError(f"cannot write {self._writer.path}: {error}") from error
+
+    def _publish(self, batch: list[_Waiting], on_commit: Callable[[Event], None]) -> None:
+        for waiting in batch:
+            if isinstance(waiting.item, Append):
+                for event in waiting.item.committed:
+                    on_commit(event)
+        for waiting in batch:
+            waiting.done.set()
+
+    async def _keep_outcomes(self, batch: list[_Waiting], error: StorageFull) -> None:
+        """The disk is full: fail what may fail, keep the outcomes of effects that have happened, try again in a second."""
+        self._full = True
+        kept = [waiting for waiting in batch if waiting.essential]
+        for waiting in batch:
+            if not waiting.essential:
+                waiting.error = error
+                waiting.done.set()
+        self._queue[:0] = kept
+        if kept:
+            await trio.sleep(_RETRY)
+
+    def _poison(self, cause: BaseException, batch: list[_Waiting]) -> None:
+        self._failure = cause if isinstance(cause, StoreError) else StoreError(f"the event log has stopped: {cause!r}")
+        for waiting in (*batch, *self._queue):
+            waiting.error = self._failure
+            waiting.done.set()
+        self._queue.clear()
+
+    # --- appending ---------------------------------------------------------------------------------------------------------
+
+    async def append(
+        self, events: Sequence[NewEvent], *, key: IdemKey | None = None, erase: str | None = None, essential: bool = False
+    ) -> Sequence[Event]:
+        at = self._clock.now()
+        encoded = [Encoded(new.stream, new.user, at, new.body, _encode(new.body)) for new in events]
+        item = Append(encoded, key, erase)
+        await self._submit(item, essential=essential)
+        return item.committed
+
+    async def _write(self, action: Callable[[Database], T]) -> T:
+        item = Write(action)
+        await self._submit(item, essential=False)
+        result: T = item.result
+        return result
+
+    async def _submit(self, item: Item, *, essential: bool) -> None:
+        if self._failure:
+            raise self._failure
+        if self._closing:
+            raise StoreError("the event log is closed")
+        waiting = _Waiting(item, essential, trio.Event())
+        self._queue.append(waiting)
+        self._wake.set()
+        await waiting.done.wait()
+        if waiting.error:
+            raise waiting.error
+
+    async def flush(self) -> None:
+        await self._submit(Write(lambda _: None), essential=True)
+
+    def save_draft(self, stream: str, chunk: bytes) -> None:
+        if not (self._closing or self._failure or self._full):
+            self._drafts.append(Draft(stream, chunk))
+            self._wake.set()
+
+    async def save_snapshot(self, stream: str, seq: int, code: str, state: bytes) -> None:
+        await self._write(lambda database: database.save_snapshot(stream, seq, code, state))
+
+    async def put_blob(self, stream: str, content: bytes) -> str:
+        name = blob.address(content)
+        await self._write(lambda database: database.put_blob(stream, content, name))
+        return name
+
+    async def start_boot(self, boot: str) -> Sequence[float]:
+        at = self._clock.now()
+        return await self._write(lambda database: database.start_boot(boot, at))
+
+    async def end_boot(self, boot: str) -> None:
+        at = self._clock.now()
+        await self._write(lambda database: database.end_boot(boot, at))
+
+    # --- reading -----------------------------------------------------------------------------------------------------------
+
+    async def read(self, stream: str, *, after: int, limit: int) -> Sequence[Event]:
+        return await self._read(self._reader.read, stream, after, limit)
+
+    async def read_back(self, stream: str, *, before: int, limit: int) -> Sequence[Event]:
+        return await self._read(self._reader.read_back, stream, before, limit)
+
+    async def answered(self, user: str, key: str) -> tuple[str, bytes] | None:
+        return await self._read(self._reader.answered, user, key, self._clock.now())
+
+    async def load_draft(self, stream: str) -> Sequence[bytes]:
+        return await self._read(self._reader.load_draft, stream)
+
+    async def load_snapshot(self, stream: str, code: str) -> tuple[int, bytes] | None:
+        return await self._read(self._reader.load_snapshot, stream, code)
+
+    async def get_blob(self, stream: str, name: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        return await self._read(self._reader.get_blob, stream, name, offset, limit)
+
+    async def sessions(self, user: str, *, cwd: str, before: str, limit: int) -> Sequence[SessionInfo]:
+        return await self._read(self._reader.sessions, user, cwd, before, limit)
+
+    async def find_session(self, user: str, prefix: str) -> Sequence[str]:
+        return await self._read(self._reader.find_session, user, prefix)
+
+    async def unfinished(self) -> Sequence[tuple[str, str]]:
+        return await self._read(self._reader.unfinished)
+
+    async def count_sessions(self) -> int:
+        return await self._read(self._reader.count_sessions)
+
+    async def _read(self, function: Callable[..., T], *args: Any) -> T:
+        # Shielded like the commit: apsw would turn the caller's deadline into an error in the middle of a read.
+        with trio.CancelScope(shield=True):
+            try:
+                result: T = await self._read_sync(function, *args)
+            except apsw.Error as error:
+                raise StoreError(f"cannot read {self._reader.path}: {error}") from error
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return result
+
+    @property
+    def full(self) -> bool:
+        return self._full
+
+    @property
+    def path(self) -> str:
+        return self._writer.path
+
+
+def _encode(body: object) -> bytes:
+    data = encode_body(body)
+    if len(data) > MAX_EVENT:
+        size = f"{len(data) / 2**20:.1f} MiB"
+        raise InvalidParams(f"the content is {size}; one event holds at most {MAX_EVENT // 2**20} MiB. Put it in a file and name the file.")
+    return data
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[EventLog]:
+    """The log at `path`, opened and migrated.
+
+    Resource handling: two connections with a thread each, closed when the scope ends.
+    Error handling: ConfigError for a newer schema, StoreError for a file that is no database.
+    """
+    async with _connection(path) as write_db, _connection(path) as read_db:
+        writer, reader = Database(write_db, path, index), Database(read_db, path, index)
+        try:
+            await write_db.async_run(prepare, write_db)
+            await write_db.async_run(writer.migrate)
+            await read_db.async_run(prepare, read_db)
+        except apsw.Error as error:
+            raise StoreError(f"cannot open {path}: {error}. Move the file away to begin anew, or restore a backup.") from error
+        yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
+
+
+@asynccontextmanager
+async def _connection(path: str) -> AsyncIterator[Any]:
+    try:
+        db = await apsw.Connection.as_async(path)
+    except apsw.Error as error:
+        raise StoreError(f"cannot open {path}: {error}. Check the directory's permissions.") from error
+    try:
+        yield db
+    finally:
+        with trio.CancelScope(shield=True):
+            await db.aclose()  # its thread is not a daemon thread: left open, the process would hang at exit
+
+
+def open_inline(index: Indexer, clock: Clock, path: str = ":memory:") -> EventLog:
+    """A log whose commits run in the caller's thread: for tests on a virtual clock, which must not see a thread."""
+    database = Database(connect(path), path, index)
+    database.migrate()
+
+    async def run_sync(function: Callable[..., Any], *args: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    return EventLog(database, database, run_sync, run_sync, clock)

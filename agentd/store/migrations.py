@@ -1,0 +1,71 @@
+"""The schema, as steps by `PRAGMA user_version`. A released step is never edited; a new one is added behind it.
+
+The event table is the truth; session, draft, snapshot and idempotency rows are derived from it or disposable. Streams and kinds
+have small numbers and short names in the rows: a 300-character message must not cost 600 bytes on disk.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from agentwire.errors import ConfigError
+
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL);
+    CREATE TABLE event (
+        pos INTEGER PRIMARY KEY, stream INTEGER NOT NULL, seq INTEGER NOT NULL,
+        kind TEXT NOT NULL, version INTEGER NOT NULL, at REAL NOT NULL, data BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX event_by_stream ON event (stream, seq);
+    CREATE TABLE session (
+        id TEXT PRIMARY KEY, user TEXT NOT NULL, title TEXT NOT NULL, cwd TEXT NOT NULL, model TEXT NOT NULL, status TEXT NOT NULL,
+        created_at REAL NOT NULL, updated_at REAL NOT NULL, turns INTEGER NOT NULL, queued INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX session_by_activity ON session (user, updated_at DESC, id);
+    CREATE INDEX session_by_cwd ON session (user, cwd, updated_at DESC, id);
+    CREATE INDEX session_unfinished ON session (user, id) WHERE status <> 'idle' OR queued > 0;
+    CREATE TABLE draft (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE INDEX draft_by_stream ON draft (stream);
+    CREATE TABLE snapshot (stream INTEGER PRIMARY KEY, seq INTEGER NOT NULL, code TEXT NOT NULL, state BLOB NOT NULL);
+    CREATE TABLE blob (id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL, data BLOB NOT NULL);
+    CREATE TABLE blob_reference (stream INTEGER NOT NULL, blob INTEGER NOT NULL, PRIMARY KEY (stream, blob)) WITHOUT ROWID;
+    CREATE INDEX blob_reference_by_blob ON blob_reference (blob);
+    CREATE TABLE idempotency (
+        user TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, answer BLOB NOT NULL, at REAL NOT NULL, PRIMARY KEY (user, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE boot (id TEXT PRIMARY KEY, started_at REAL NOT NULL, ended_at REAL);
+    """,
+)
+
+
+def migrate(db: apsw.Connection, path: str, steps: tuple[str, ...] = STEPS) -> None:
+    """Bring the schema up to date in one transaction, after a backup beside the file.
+
+    Error handling: a database newer than this code raises ConfigError (exit 78) and is left untouched.
+    """
+    version = db.pragma("user_version")
+    if version > len(steps):
+        raise ConfigError(
+            f"{path} has schema {version}, but this agentd knows only up to {len(steps)}: it was written by a newer release. "
+            "Install that release again, or move the file away."
+        )
+    if version == len(steps):
+        return
+    if version > 0 and path != ":memory:":
+        backup_to(db, f"{path}.before-schema-{len(steps)}")
+    with db:
+        for step in steps[version:]:
+            db.execute(step)
+        db.pragma("user_version", len(steps))
+
+
+def backup_to(db: apsw.Connection, target: str) -> None:
+    """A consistent copy through SQLite's backup interface."""
+    copy = apsw.Connection(target)
+    try:
+        with copy.backup("main", db, "main") as backup:
+            while not backup.done:
+                backup.step(1000)
+    finally:
+        copy.close()

@@ -1,0 +1,321 @@
+"""The log in one SQLite file: everything synchronous, everything in the thread of its connection.
+
+Theory of operation: `Database` is one connection. The writer's commits whole batches (`commit`); a second, read-only one serves
+reads, so that a long replay never holds up a commit (WAL lets them pass each other). `store/log.py` decides what goes into a batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import apsw
+from attrs import define, field
+
+from agentd.ports import IdemKey, IndexChange, Indexer
+from agentd.store import blob
+from agentd.store.migrations import migrate
+from agentwire.errors import StorageFull
+from agentwire.events import KIND_OF, VERSION_OF, Event
+from agentwire.types import SessionInfo
+
+# 64 pages instead of 1,000: the WAL stays small, and so does the disk cost of a message (389 bytes against 2,292); no cost seen.
+_CHECKPOINT_PAGES = 64
+_KEY_LIFETIME = 24 * 3600.0
+_LOW_SPACE = 1024 * 1024
+
+# The draft is what was streamed before these; they hold all of it that counts.
+_ENDS_DRAFT = frozenset({"assistant_message", "turn_finished"})
+
+
+@define
+class Encoded:
+    """An event on its way in: encoded by the appender, so that a value that cannot be encoded is the appender's error."""
+
+    stream: str
+    user: str
+    at: float
+    body: Any
+    data: bytes
+
+
+@define
+class Append:
+    """One `append` call of a batch. `committed` is set when the batch commits."""
+
+    events: Sequence[Encoded]
+    key: IdemKey | None = None
+    erase: str | None = None
+    committed: list[Event] = field(factory=list)
+
+
+@define
+class Draft:
+    stream: str
+    chunk: bytes
+
+
+@define
+class Write:
+    """Any other write: snapshots, blobs, boots."""
+
+    action: Callable[[Database], Any]
+    result: Any = None
+
+
+Item = Append | Draft | Write
+
+
+@define
+class _Stream:
+    id: int
+    user: str
+    head: int
+
+
+def connect(path: str, *, timeout: float = 5.0) -> apsw.Connection:
+    """A connection of our settings; the schema is not touched. `timeout` in seconds is for foreign readers' locks."""
+    db = apsw.Connection(path)
+    prepare(db, timeout=timeout)
+    return db
+
+
+def prepare(db: apsw.Connection, *, timeout: float = 5.0) -> None:
+    db.set_busy_timeout(round(timeout * 1000))
+    db.transaction_mode = "IMMEDIATE"
+    for name, value in (
+        ("journal_mode", "wal"),
+        ("synchronous", "FULL"),
+        ("wal_autocheckpoint", _CHECKPOINT_PAGES),
+        ("secure_delete", "ON"),
+        ("cache_size", -2000),
+        ("temp_store", "MEMORY"),
+    ):
+        db.pragma(name, value)
+
+
+class Database:
+    """One connection and the statements on it. Not thread-safe: the caller keeps it in one thread."""
+
+    def __init__(self, db: apsw.Connection, path: str, index: Indexer) -> None:
+        self.db = db
+        self.path = path
+        self._index = index
+        self._streams: dict[str, _Stream] = {}
+        self._synchronous = "FULL"
+
+    def migrate(self) -> None:
+        migrate(self.db, self.path)
+
+    # --- writing -----------------------------------------------------------------------------------------------------------
+
+    def commit(self, items: Sequence[Item]) -> None:
+        """Write a batch in one transaction: FULL if any event is in it, NORMAL for drafts alone.
+
+        Error handling: raises StorageFull with nothing written; any other error means the file cannot be trusted any more.
+        """
+        erased = [item.erase for item in items if isinstance(item, Append) and item.erase]
+        self._sync_mode("NORMAL" if all(isinstance(item, Draft) for item in items) else "FULL")
+        try:
+            with self.db:
+                for item in items:
+                    self._write(item)
+        except (apsw.FullError, apsw.IOError) as error:
+            self._streams.clear()  # their heads may count what was rolled back
+            if isinstance(error, apsw.FullError) or self._space() < _LOW_SPACE:
+                raise StorageFull(f"no space left for {self.path}; free some, nothing was lost") from error
+            raise
+        except BaseException:
+            self._streams.clear()
+            raise
+        if erased:
+            self.db.pragma("wal_checkpoint(TRUNCATE)")
+
+    def _write(self, item: Item) -> None:
+        match item:
+            case Append():
+                item.committed = [self._insert(event) for event in item.events]
+                if item.erase:
+                    self._erase(item.erase)
+                if item.key:
+                    self._remember(item.key, item.committed)
+            case Draft(stream=stream, chunk=chunk):
+                if known := self._known(stream):
+                    self.db.execute("INSERT INTO draft (stream, data) VALUES (?, ?)", (known.id, chunk))
+            case Write():
+                item.result = item.action(self)
+
+    def _insert(self, new: Encoded) -> Event:
+        stream = self._known(new.stream) or self._open(new.stream, new.user)
+        kind = KIND_OF[type(new.body)]
+        version = VERSION_OF[kind]
+        seq = stream.head + 1
+        self.db.execute(
+            "INSERT INTO event (stream, seq, kind, version, at, data) VALUES (?, ?, ?, ?, ?, ?)",
+            (stream.id, seq, kind, version, new.at, blob.pack(new.data)),
+        )
+        pos = self.db.last_insert_rowid()
+        stream.head = seq
+        if kind in _ENDS_DRAFT:
+            self.db.execute("DELETE FROM draft WHERE stream = ?", (stream.id,))
+        if change := self._index(new.body):
+            self._reindex(new, change)
+        return Event(
+            pos=pos, stream=new.stream, seq=seq, user=stream.user, at=new.at, kind=kind, version=version, body=new.body, data=new.data
+        )
+
+    def _reindex(self, new: Encoded, change: IndexChange) -> None:
+        if change.create:
+            row = {"id": new.stream, "user": new.user, "created_at": new.at, "updated_at": new.at, **change.set}
+            columns = ", ".join(row)
+            self.db.execute(f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608
+            return
+        parts, values = ["updated_at = ?"], [new.at]
+        for name, value in change.set.items():
+            parts.append(f"{name} = ?")
+            values.append(value)
+        for name, step in change.add.items():
+            parts.append(f"{name} = {name} + ?")
+            values.append(step)
+        if change.title:
+            parts.append("title = CASE title WHEN '' THEN ? ELSE title END")
+            values.append(change.title)
+        self.db.execute(f"UPDATE session SET {', '.join(parts)} WHERE id = ?", (*values, new.stream))  # noqa: S608
+
+    def _erase(self, name: str) -> None:
+        stream = self._known(name)
+        if stream is None:
+            return
+        for table in ("event", "draft", "snapshot", "blob_reference"):
+            self.db.execute(f"DELETE FROM {table} WHERE stream = ?", (stream.id,))  # noqa: S608
+        self.db.execute("DELETE FROM blob WHERE id NOT IN (SELECT blob FROM blob_reference)")
+        self.db.execute("DELETE FROM session WHERE id = ?", (name,))
+        self.db.execute("DELETE FROM stream WHERE id = ?", (stream.id,))
+        del self._streams[name]
+
+    def _remember(self, key: IdemKey, events: Sequence[Event]) -> None:
+        at = events[-1].at
+        self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - _KEY_LIFETIME))
+        self.db.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)", (key.user, key.key, key.digest, key.answer(events), at))
+
+    def _open(self, name: str, user: str) -> _Stream:
+        self.db.execute("INSERT INTO stream (name, user) VALUES (?, ?)", (name, user))
+        stream = self._streams[name] = _Stream(self.db.last_insert_rowid(), user, 0)
+        return stream
+
+    def _known(self, name: str) -> _Stream | None:
+        if found := self._streams.get(name):
+            return found
+        row = self.db.execute("SELECT id, user FROM stream WHERE name = ?", (name,)).get
+        if row is None:
+            return None
+        head = self.db.execute("SELECT max(seq) FROM event WHERE stream = ?", (row[0],)).get
+        stream = self._streams[name] = _Stream(row[0], row[1], head or 0)
+        return stream
+
+    def _sync_mode(self, mode: str) -> None:
+        if mode != self._synchronous:
+            self.db.pragma("synchronous", mode)
+            self._synchronous = mode
+
+    def _space(self) -> int:
+        disk = os.statvfs(os.path.dirname(self.path) or ".")
+        return disk.f_bavail * disk.f_frsize
+
+    def save_snapshot(self, name: str, seq: int, code: str, state: bytes) -> None:
+        if stream := self._known(name):
+            self.db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (stream.id, seq, code, blob.pack(state)))
+
+    def put_blob(self, name: str, content: bytes, sha256: str) -> None:
+        stream = self._known(name)
+        assert stream is not None, "a blob belongs to a stream that has events"
+        row = self.db.execute("SELECT id FROM blob WHERE sha256 = ?", (sha256,)).get
+        if row is None:
+            self.db.execute("INSERT INTO blob (sha256, bytes, data) VALUES (?, ?, ?)", (sha256, len(content), blob.pack(content)))
+            row = self.db.last_insert_rowid()
+        self.db.execute("INSERT OR IGNORE INTO blob_reference VALUES (?, ?)", (stream.id, row))
+
+    def start_boot(self, boot: str, at: float) -> list[float]:
+        """Record this boot; returns when each earlier boot that did not end cleanly had started."""
+        unclean = [row[0] for row in self.db.execute("SELECT started_at FROM boot WHERE ended_at IS NULL")]
+        self.db.execute("DELETE FROM boot WHERE started_at < ?", (at - 7 * 24 * 3600.0,))
+        self.db.execute("INSERT INTO boot VALUES (?, ?, NULL)", (boot, at))
+        return unclean
+
+    def end_boot(self, boot: str, at: float) -> None:
+        # A clean end also closes the book on the crashes before it: only those since the last clean stop count.
+        self.db.execute("UPDATE boot SET ended_at = ? WHERE ended_at IS NULL", (at,))
+
+    # --- reading -----------------------------------------------------------------------------------------------------------
+
+    def read(self, name: str, after: int, limit: int) -> list[Event]:
+        return self._events("seq > ? ORDER BY seq LIMIT ?", name, after, limit)
+
+    def read_back(self, name: str, before: int, limit: int) -> list[Event]:
+        return self._events("seq < ? ORDER BY seq DESC LIMIT ?", name, before, limit)[::-1]
+
+    def _events(self, clause: str, name: str, seq: int, limit: int) -> list[Event]:
+        rows = self.db.execute(
+            "SELECT pos, seq, user, at, kind, version, data FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
+            f"WHERE event.stream = (SELECT id FROM stream WHERE name = ?) AND {clause}",
+            (name, seq, limit),
+        )
+        return [
+            Event(pos=pos, stream=name, seq=seq, user=user, at=at, kind=kind, version=version, body=None, data=blob.unpack(data))
+            for pos, seq, user, at, kind, version, data in rows
+        ]
+
+    def answered(self, user: str, key: str, now: float) -> tuple[str, bytes] | None:
+        statement = "SELECT digest, answer FROM idempotency WHERE user = ? AND key = ? AND at >= ?"
+        row: tuple[str, bytes] | None = self.db.execute(statement, (user, key, now - _KEY_LIFETIME)).get
+        return row
+
+    def load_draft(self, name: str) -> list[bytes]:
+        rows = self.db.execute("SELECT data FROM draft WHERE stream = (SELECT id FROM stream WHERE name = ?) ORDER BY id", (name,))
+        return [data for (data,) in rows]
+
+    def load_snapshot(self, name: str, code: str) -> tuple[int, bytes] | None:
+        statement = "SELECT seq, state FROM snapshot WHERE stream = (SELECT id FROM stream WHERE name = ?) AND code = ?"
+        row = self.db.execute(statement, (name, code)).get
+        return (row[0], blob.unpack(row[1])) if row else None
+
+    def get_blob(self, name: str, sha256: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        row = self.db.execute(
+            "SELECT bytes, data FROM blob JOIN blob_reference ON blob_reference.blob = blob.id "
+            "WHERE sha256 = ? AND blob_reference.stream = (SELECT id FROM stream WHERE name = ?)",
+            (sha256, name),
+        ).get
+        return (blob.unpack(row[1])[offset : offset + limit], row[0]) if row else None
+
+    def sessions(self, user: str, cwd: str, before: str, limit: int) -> list[SessionInfo]:
+        """Newest activity first; `before` is `updated_at:id` of the last one seen."""
+        clauses, values = ["user = ?"], [user]
+        if cwd:
+            clauses.append("cwd = ?")
+            values.append(cwd)
+        at, _, last = before.partition(":")
+        return self._session_rows(clauses, values, (float(at), last) if before else None, limit)
+
+    def _session_rows(
+        self, clauses: list[str], values: Iterable[Any], before: tuple[float, str] | None, limit: int
+    ) -> list[SessionInfo]:
+        if before:
+            clauses.append("(updated_at < ? OR (updated_at = ? AND id > ?))")
+            values = [*values, before[0], before[0], before[1]]
+        columns = "id, title, cwd, model, status, created_at, updated_at, turns, queued"
+        where = " AND ".join(clauses)
+        rows = self.db.execute(f"SELECT {columns} FROM session WHERE {where} ORDER BY updated_at DESC, id LIMIT ?", (*values, limit))  # noqa: S608
+        names = columns.split(", ")
+        return [SessionInfo(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def find_session(self, user: str, prefix: str) -> list[str]:
+        # Ids are lower-case hex, so `prefix` + "g" is above everything that begins with it.
+        rows = self.db.execute("SELECT id FROM session WHERE id >= ? AND id < ? AND user = ? LIMIT 2", (prefix, prefix + "g", user))
+        return [row[0] for row in rows]
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0"))
+
+    def count_sessions(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM session").get)

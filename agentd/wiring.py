@@ -1,0 +1,133 @@
+"""The only place that names adapters: from a Config to a daemon that is ready to run."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import evolve
+
+from agentd import __version__
+from agentd.core.agent_loop import AgentLoop, LoopSettings
+from agentd.core.api import Api, Caller, Settings
+from agentd.core.bus import Bus
+from agentd.core.index import index_change
+from agentd.core.live import DraftSaver
+from agentd.core.permit import Policy
+from agentd.core.prompt import Facts
+from agentd.core.router import Router
+from agentd.core.sessions import Sessions
+from agentd.core.tools import Tools
+from agentd.daemon import Daemon, Parts
+from agentd.ipc import Listener
+from agentd.ports import Provider
+from agentd.providers.local import LocalProvider
+from agentd.providers.openai import OpenAIProvider
+from agentd.rpc import Hello, Outlet, Session
+from agentd.spawn import TrioSpawner
+from agentd.store.log import EventLog, open_log
+from agentd.toolsources.functions import FunctionTools
+from agentwire.config import Config
+from agentwire.types import ModelInfo, ProviderStatus
+
+_DEMO = (
+    "{model} is a small model that runs on this machine: good for a try, often wrong. For a better one set OPENAI_API_KEY (or "
+    "OPENAI_BASE_URL), then `agentctl daemon restart`."
+)
+
+
+class WallClock:
+    """ports.Clock on the system's clock: the one place that reads it."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def facts(self) -> Facts:
+        today = datetime.datetime.fromtimestamp(self.now()).astimezone()
+        return Facts(date=today.strftime("%A %d %B %Y"), platform=_PLATFORM, user=_USER)
+
+
+_PLATFORM = f"{platform.system()} {platform.release()} {platform.machine()}"
+_USER = os.environ.get("USER") or os.environ.get("LOGNAME") or "the user"
+
+
+@asynccontextmanager
+async def build(config: Config) -> AsyncIterator[tuple[Daemon, Parts, Listener]]:
+    """Everything that a run of the daemon needs, wired.
+
+    Resource handling: the log and the providers' connections are closed when the scope ends.
+    Error handling: ConfigError, StoreError.
+    """
+    clock = WallClock()
+    async with open_log(config.paths.database, index_change, clock) as store:
+        providers = _providers(config)
+        try:
+            yield _assemble(config, clock, store, providers)
+        finally:
+            with trio.move_on_after(2, shield=True):
+                for provider in providers.values():
+                    await provider.aclose()
+
+
+def _providers(config: Config) -> dict[str, Provider]:
+    local, openai = config.providers.local, config.providers.openai
+    return {
+        "local": LocalProvider(local, config.timeouts, config.paths.models, config.paths.runtime, TrioSpawner()),
+        "openai": OpenAIProvider(openai, config.timeouts),
+    }
+
+
+def _assemble(config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider]) -> tuple[Daemon, Parts, Listener]:
+    bus, saver = Bus(), DraftSaver(store)
+    router = Router(providers, config.model)
+    functions = FunctionTools(config.paths.tools, TrioSpawner())
+    tools = Tools([functions])
+    rules = config.permissions
+    loop_settings = LoopSettings(
+        policy=Policy(allow=rules.allow, ask=rules.ask, deny=rules.deny), approval_deadline=config.turn.approval_deadline
+    )
+    loop = AgentLoop(store, bus, router, tools, saver, clock, clock.facts, loop_settings)
+    sessions = Sessions(store, bus, loop, tools, unload_after=config.daemon.unload_after)
+    daemon = Daemon(config, clock, secrets.token_hex(8))
+    settings = Settings(model=config.model, max_steps=config.turn.max_steps, values=config.values, warnings=config.warnings)
+    api = Api(store, sessions, daemon, settings, _listing(router, config.model), router.resolve)
+    hello = Hello(
+        version=__version__,
+        pid=os.getpid(),
+        boot=daemon.boot,
+        model=config.model,
+        environment=os.environ,
+        notice=lambda: _DEMO.format(model=config.model) if config.model.startswith("local/") else "",
+        prompting=lambda: None,
+    )
+
+    def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
+        return Session(api, bus, store, caller, hello, outlet, nursery)
+
+    parts = Parts(
+        store=store,
+        bus=bus,
+        sessions=sessions,
+        services=[functions.run, *(provider.run for provider in providers.values())],
+        background=[saver.run, sessions.upkeep],
+        providers=lambda: tuple(_status(provider) for provider in providers.values()),
+    )
+    return daemon, parts, Listener(config.paths.socket, open_session)
+
+
+def _status(provider: Provider) -> ProviderStatus:
+    state, detail = provider.status()
+    return ProviderStatus(name=provider.name, state=state, detail=detail)
+
+
+def _listing(router: Router, default: str) -> Callable[[], Awaitable[Sequence[ModelInfo]]]:
+    async def models() -> Sequence[ModelInfo]:
+        return [evolve(model, default=model.id == default) for model in await router.models()]
+
+    return models
