@@ -5,12 +5,15 @@ msgspec encodes attrs classes but cannot decode unions of them, so cattrs struct
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
+import attrs
 import msgspec
-from cattrs import ClassValidationError, Converter, IterableValidationError
-from cattrs.v import format_exception, transform_error
+from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_structure_fn, mapping_structure_factory
 
 from agentwire.errors import InvalidParams
 from agentwire.events import CLASS_OF, VERSION_OF
@@ -35,6 +38,30 @@ def _describe(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+def _one_of(value: Any, literal: Any) -> Any:
+    words = get_args(literal)
+    # type() as well: True == 1, and a list is not hashable but comparable.
+    if any(type(value) is type(word) and value == word for word in words):
+        return value
+    expected = repr(words[0]) if len(words) == 1 else "one of " + ", ".join(map(repr, words))
+    raise ValueError(f"expected {expected}, got {_describe(value)}")
+
+
+def _only(kinds: type[Any] | tuple[type[Any], ...], expected: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`inner`, but for values of these types only: cattrs would iterate over a string or ask a list for its keys."""
+
+    def check(value: Any, target: Any) -> Any:
+        if not isinstance(value, kinds):
+            raise ValueError(f"expected {expected}, got {_describe(value)}")
+        return inner(value, target)
+
+    return check
+
+
+def _origin(target: Any) -> Any:
+    return get_origin(target)
+
+
 def _make(*, detailed: bool) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=detailed)
     for primitive in _NAMES:
@@ -42,23 +69,72 @@ def _make(*, detailed: bool) -> Converter:
     return converter
 
 
-_wire = _make(detailed=True)  # says where a value is wrong
+def _make_explaining() -> Converter:
+    converter = _make(detailed=True)
+    converter.register_structure_hook_func(lambda target: _origin(target) is Literal, _one_of)
+    converter.register_structure_hook_factory(
+        lambda target: _origin(target) is tuple,
+        lambda target: _only((list, tuple), "a list", homogenous_tuple_structure_factory(target, converter)),
+    )
+    converter.register_structure_hook_factory(
+        lambda target: _origin(target) is dict,
+        lambda target: _only(dict, "an object", mapping_structure_factory(target, converter)),
+    )
+    converter.register_structure_hook_factory(
+        attrs.has, lambda target: _only(dict, "an object", make_dict_structure_fn(target, converter))
+    )
+    return converter
+
+
+_wire = _make_explaining()
 _stored = _make(detailed=False)  # what we wrote ourselves: faster
 _decoder = msgspec.json.Decoder()
 
 
 def structure(value: Any, cls: type[T]) -> T:
-    """A wire value as `cls`. Raises InvalidParams that names every wrong field."""
+    """A wire value as `cls`. Raises InvalidParams that names every wrong field by its path."""
     try:
         return _wire.structure(value, cls)
-    except (ClassValidationError, IterableValidationError) as error:
-        raise InvalidParams("; ".join(transform_error(error, path="params", format_exception=_explain))) from None
-    except (ValueError, TypeError) as error:
-        raise InvalidParams(f"params: {error}") from None
+    except (ClassValidationError, ValueError) as error:
+        raise InvalidParams("; ".join(_reasons(error, "params"))) from None
 
 
-def _explain(error: BaseException, kind: type[Any] | None) -> str:
-    return str(error) if isinstance(error, ValueError) and error.args else format_exception(error, kind)
+def _reasons(error: Exception, path: str) -> Iterator[str]:
+    if isinstance(error, ClassValidationError):
+        fields, others = error.group_exceptions()
+        yield from (reason for inner, note in fields for reason in _reasons(inner, f"{path}.{note.name}"))
+        yield from (reason for inner in others for reason in _reasons(inner, path))
+    elif isinstance(error, IterableValidationError):
+        items, others = error.group_exceptions()
+        yield from (reason for inner, item in items for reason in _reasons(inner, f"{path}[{item.index!r}]"))
+        yield from (reason for inner in others for reason in _reasons(inner, path))
+    elif isinstance(error, ForbiddenExtraKeysError):
+        yield from (f"{path}.{key}: there is no such field" for key in sorted(map(str, error.extra_fields)))
+    elif isinstance(error, KeyError):
+        # A field that is missing, or the word by which cattrs tells the classes of a union apart.
+        yield f"{path}: is required" if path.endswith(f".{error.args[0]}") else f"{path}: is of no known kind"
+    elif isinstance(error, ValueError):
+        yield _from_validator(str(error.args[0]), path)
+    else:
+        yield f"{path}: is not valid"
+
+
+# attrs' validators name the field in their text, and cattrs meets them only when the whole object is built.
+_VALIDATORS = (
+    (re.compile(r"Length of '(\w+)' must be >= 1: 0"), "must not be empty"),
+    (re.compile(r"Length of '(\w+)' must be <= (\d+): (\d+)"), "expected at most {1} characters, got {2}"),
+    (re.compile(r"'(\w+)' must be >= (\S+): (.+)"), "expected at least {1}, got {2}"),
+    (re.compile(r"'(\w+)' must be <= (\S+): (.+)"), "expected at most {1}, got {2}"),
+    (re.compile(r"'(\w+)' must match regex '(.+)' \((.*) doesn't\)", re.DOTALL), "expected text that matches {1}, got {2}"),
+)
+
+
+def _from_validator(text: str, path: str) -> str:
+    for pattern, words in _VALIDATORS:
+        if match := pattern.fullmatch(text):
+            field, *rest = match.groups()
+            return f"{path}.{field}: " + words.format("", *(part[:40] for part in rest))
+    return f"{path}: {text}"
 
 
 def upcast(kind: str, version: int, data: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Which environment variables configure the daemon, and how a client asks whether the daemon has the same ones.
+
+A daemon keeps the environment it was started with. `initialize` carries salted hashes of the variables set at the client, so
+that `export OPENAI_API_KEY=...; agentctl run` on a warm daemon is answered by a warning and not by silence. Standard library
+only: one-shot commands import this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PREFIX = "AGENTD_"
+
+ENVIRONMENT: tuple[str, ...] = (
+    "AGENTD_CONFIG",
+    "AGENTD_DAEMON_SHUTDOWN_GRACE",
+    "AGENTD_DAEMON_UNLOAD_AFTER",
+    "AGENTD_DEFAULT_PROVIDER",
+    "AGENTD_LOG_FILE",
+    "AGENTD_LOG_FORMAT",
+    "AGENTD_LOG_LEVEL",
+    "AGENTD_MODEL",
+    "AGENTD_PROVIDERS_LOCAL_CONTEXT",
+    "AGENTD_PROVIDERS_LOCAL_IDLE_STOP",
+    "AGENTD_PROVIDERS_LOCAL_THREADS",
+    "AGENTD_PROVIDERS_OPENAI_API_KEY",
+    "AGENTD_PROVIDERS_OPENAI_BASE_URL",
+    "AGENTD_PROVIDERS_OPENAI_CONTEXT",
+    "AGENTD_TIMEOUTS_BETWEEN_EVENTS",
+    "AGENTD_TIMEOUTS_CONNECT",
+    "AGENTD_TIMEOUTS_FIRST_EVENT",
+    "AGENTD_TIMEOUTS_STEP",
+    "AGENTD_TURN_APPROVAL_DEADLINE",
+    "AGENTD_TURN_MAX_STEPS",
+    "AGENTD_TURN_RESUME",
+    "AGENTD_TURN_RESUME_GRACE",
+    "DEBUG",
+    "DEFAULT_MODEL_PROVIDER",
+    "LOG_FILE",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    # Read by the HTTP client below the providers.
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+)
+"""The variables that configure the daemon. Not here: what says which daemon is meant (AGENTD_HOME, AGENTD_SOCKET) or what a
+terminal is like (TERM, EDITOR, NO_COLOR)."""
+
+ACCEPTED: tuple[str, ...] = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "CONTEXT_COMPRESSION_THRESHOLD",
+    "DASHSCOPE_API_KEY",
+    "DASHSCOPE_BASE_URL",
+    "DATABASE_URL",
+    "DEEPSEEK_API_KEY",
+    "DEEPSEEK_BASE_URL",
+    "EDITOR",
+    "MAX_CONCURRENT_TASKS",
+    "MAX_CONTEXT_LENGTH",
+    "NO_COLOR",
+    "OLLAMA_BASE_URL",
+    "OLLAMA_HOST",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "QWEN_API_KEY",
+    "QWEN_BASE_URL",
+    "REDIS_URL",
+    "SERVER_HOST",
+    "SERVER_PORT",
+    "TERM",
+)
+"""Names with a fixed meaning that nothing in the daemon reads: no warning when a `.env` file has them."""
+
+OWN: tuple[str, ...] = ("AGENTD_CALL_ID", "AGENTD_HOME", "AGENTD_READY_FD", "AGENTD_SOCKET")
+"""Our names that are no configuration: where the daemon is, and what it tells its children and parents."""
+
+
+def means_debug(value: str) -> bool:
+    """Whether DEBUG is meant for us: many programs read it, with values of their own (`DEBUG=app:*`)."""
+    return value.strip().lower() in ("1", "true", "yes", "on")
+
+
+def fingerprint(environ: Mapping[str, str], salt: str) -> dict[str, str]:
+    """Name -> first 16 hex digits of sha256(salt + value), for each variable of ENVIRONMENT that is set and not empty."""
+    present = [name for name in ENVIRONMENT if environ.get(name)]
+    if "DEBUG" in present and not means_debug(environ["DEBUG"]):
+        present.remove("DEBUG")
+    if not present:
+        return {}
+    import hashlib  # 2 ms, which a command without such variables need not pay
+
+    # surrogatepass: a value that is no UTF-8 reaches us with surrogates (PEP 383), and a salt comes from JSON; neither may fail.
+    return {name: hashlib.sha256((salt + environ[name]).encode("utf-8", "surrogatepass")).hexdigest()[:16] for name in present}
+
+
+def differing(theirs: Mapping[str, str], environ: Mapping[str, str], salt: str) -> tuple[str, ...]:
+    """The names in a client's fingerprint for which `environ` (the daemon's) has another value, or none. Sorted."""
+    ours = fingerprint(environ, salt)
+    return tuple(sorted(name for name, digest in theirs.items() if name in ENVIRONMENT and ours.get(name) != digest))
