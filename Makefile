@@ -40,7 +40,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, layers, tests with coverage, th
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/agentctl model pull </dev/null >&2
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
 
