@@ -26,7 +26,7 @@ help: ## what can be made
 # All set-up talks on stderr and reads nothing: stdin and stdout are the conversation's.
 chat: $(VENV)/run.stamp ## set everything up and talk to the model; with a pipe on stdin: answer it and exit
 	@$(BIN)/agentctl model pull </dev/null >&2
-	@if [ -t 0 ]; then exec $(BIN)/agentctl chat; else exec $(BIN)/agentctl run; fi
+	@exec $(BIN)/agentctl chat
 
 install: $(VENV)/run.stamp ## only make .venv with agentd and agentctl in it
 
