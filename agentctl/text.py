@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Tab and newline are layout; everything else in C0 can move the cursor, ring, or begin an escape sequence (ECMA-48), and so can
-# DEL and C1 (0x9b is CSI in one byte). The bidirectional controls reorder what is read without changing what would run (CVE-2021-42574).
+# DEL and C1 (0x9b is CSI in one byte). The bidirectional controls reorder what is read, not what would run (CVE-2021-42574).
 _HARMLESS = {0x09, 0x0A}
 _BIDI = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = (

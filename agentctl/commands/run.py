@@ -1,0 +1,76 @@
+"""`agentctl run`: one prompt in, the answer out."""
+
+from __future__ import annotations
+
+import select
+import sys
+
+from agentctl import arguments
+from agentctl.output import Output
+from agentwire.errors import InvalidParams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from agentwire.paths import Paths
+
+EXAMPLES = """\
+agentctl run "what does this repository do?"
+git diff | agentctl run "review this"
+agentctl run -c "and in one sentence?"
+agentctl run --output-format json "2 + 2" | jq -r .result
+agentctl run -- -1 times -1?"""
+MAX_STDIN = 1024 * 1024
+"""Bytes of standard input: what one input of a session can hold."""
+_PATIENCE = 2.0
+"""Seconds of silence on stdin after which somebody may wonder what we wait for."""
+
+
+def parser() -> ArgumentParser:
+    """The arguments of `run`."""
+    made = arguments.make("agentctl run", "one prompt in, the answer on stdout; standard input is appended to the prompt", EXAMPLES)
+    arguments.add_conversation(made)
+    made.add_argument(
+        "--output-format",
+        choices=("text", "json", "stream-json"),
+        default="text",
+        help="text as it comes; one JSON document at the end; or every event as a line of JSON, the document last",
+    )
+    made.add_argument(
+        "--max-turns", type=arguments.positive, metavar="N", default=0, help="model requests this turn may make (exit 53)"
+    )
+    return made
+
+
+def main(paths: Paths, args: Namespace) -> int:
+    """Runs one turn. Also what `chat` does without a terminal, then with the defaults of what it has no options for."""
+    from agentctl.oneshot import REPORTS, Run
+
+    out = Output(args)
+    report = REPORTS[getattr(args, "output_format", "text")](out)
+    return Run(paths, out, report).perform(
+        _prompt(args.prompt, out),
+        continue_last=args.continue_last,
+        session=args.session,
+        model=args.model,
+        max_steps=getattr(args, "max_turns", 0),
+    )
+
+
+def _prompt(words: list[str], out: Output) -> str:
+    """The words, then what stdin holds if it is no terminal. Raises InvalidParams if both are empty."""
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else _read_stdin(out)
+    prompt = "\n\n".join(text for text in (" ".join(words), piped) if text.strip())
+    if not prompt:
+        raise InvalidParams("there is no prompt: agentctl run 'your question', or pipe it in")
+    return prompt
+
+
+def _read_stdin(out: Output) -> str:
+    if not select.select([sys.stdin], [], [], _PATIENCE)[0]:
+        out.detail("reading the rest of the prompt from standard input (its end: Ctrl-D, or < /dev/null)")
+    data = sys.stdin.buffer.read(MAX_STDIN + 1)
+    if len(data) > MAX_STDIN:
+        raise InvalidParams("standard input holds more than 1 MiB; put it in a file and name the file")
+    return data.decode("utf-8", "replace").strip()

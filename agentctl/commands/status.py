@@ -1,0 +1,57 @@
+"""`agentctl status`: how the daemon is. The cheapest command there is, and the one whose start is measured."""
+
+from __future__ import annotations
+
+from agentctl import arguments
+from agentctl.client import Client
+from agentctl.output import RED, YELLOW, Output, duration, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from agentwire.paths import Paths
+
+
+def parser() -> ArgumentParser:
+    """The arguments of `status`."""
+    examples = "agentctl status\nagentctl status --json | jq .pid"
+    made = arguments.make("agentctl status", "how the daemon is; it is started if it does not run", examples)
+    arguments.add_json(made)
+    return made
+
+
+def main(paths: Paths, args: Namespace) -> int:
+    """Prints the daemon's state."""
+    with Client.connect(paths) as client:
+        status = client.call("daemon/status", {})
+    show(status, Output(args), as_json=args.json)
+    return 0
+
+
+def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
+    """A few lines, or the whole of it as JSON."""
+    if as_json:
+        out.document(status)
+        return
+    storage = status["storage"]
+    out.say(f"agentd {status['version']}, pid {status['pid']}, up {duration(status['uptime'])}")
+    out.say(f"model     {status['model']}")
+    out.say(f"sessions  {status['sessions']}, {status['running']} running; {_clients(status['clients'])}")
+    out.say(f"storage   {storage['path']}, {size(storage['bytes'])}")
+    out.say(f"memory    {size(status['rss'])}")
+    for provider in status["providers"]:
+        out.say(f"provider  {provider['name']}: {provider['state']}" + (f", {provider['detail']}" if provider["detail"] else ""))
+    if storage["full"]:
+        out.say("The disk is full: nothing new is accepted until there is space.", RED)
+    if status["resumes_suspended"]:
+        out.say(
+            "Three unclean starts in five minutes: open turns wait for a new message instead of going on by themselves.", YELLOW
+        )
+    for warning in status["warnings"]:
+        out.say(f"warning   {warning}", YELLOW)
+
+
+def _clients(count: int) -> str:
+    return "1 client" if count == 1 else f"{count} clients"

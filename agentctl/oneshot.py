@@ -1,0 +1,221 @@
+"""One prompt, one turn, one answer: what `agentctl run` does after its arguments and its prompt are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from agentctl.link import Link
+from agentctl.output import Output
+from agentctl.turns import RECONNECTED, TurnResult, TurnText, failure
+from agentwire.errors import AgentError, Denied, NotFound
+from agentwire.paths import Paths
+
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
+"""What a session's tools see of the client's environment."""
+CANCEL_SECONDS = 15.0
+INTERRUPTED = 130
+
+
+class Report:
+    """What a run shows while it goes on and when it is over: as text."""
+
+    def __init__(self, out: Output) -> None:
+        self.out = out
+        self._text = TurnText()
+
+    def begin(self, session: str, model: str) -> None:
+        """The session is there."""
+        if self.out.verbose:
+            self.out.note(f"session {session}, model {model}")
+
+    def event(self, event: Mapping[str, Any], *, ours: bool) -> None:
+        """One event of the session; `ours`: of the turn that was asked for."""
+        kind, data = event["kind"], event["data"]
+        if kind == RECONNECTED:
+            self.out.note("the connection to the daemon was lost and found; going on")
+        if not ours and kind != RECONNECTED:
+            return
+        self.out.stream(self.out.safe(self._text.feed(kind, data)))
+        if kind == "tool_planned":
+            self.out.detail(f"· {data['name']} {self.out.brief(data['arguments_json'])}")
+        elif kind == "tool_finished" and data["outcome"] not in ("ok", "denied"):
+            self.out.detail(f"· {data['outcome']}")
+        elif kind == "reply_restarted":
+            self.out.note(f"the reply broke off ({data['reason']['message']}); going on")
+
+    def end(self, document: Mapping[str, Any]) -> None:
+        """The turn is over, or never began."""
+        self.out.stream(self._text.end())
+        if self._text.seams:
+            self.out.note("the daemon was interrupted: the answer differs from a part of what was shown before")
+
+
+class JsonReport(Report):
+    """One JSON document at the end."""
+
+    def event(self, event: Mapping[str, Any], *, ours: bool) -> None:
+        """Nothing yet."""
+
+    def end(self, document: Mapping[str, Any]) -> None:
+        """The document."""
+        self.out.document(document)
+
+
+class StreamReport(Report):
+    """Every event as it comes, one JSON object a line, and the document as the last."""
+
+    def begin(self, session: str, model: str) -> None:
+        """The first line."""
+        self.out.line({"type": "session", "session_id": session, "model": model})
+
+    def event(self, event: Mapping[str, Any], *, ours: bool) -> None:
+        """One line."""
+        self.out.line({"type": "event", **event})
+
+    def end(self, document: Mapping[str, Any]) -> None:
+        """The last line."""
+        self.out.line(dict(document))
+
+
+REPORTS = {"text": Report, "json": JsonReport, "stream-json": StreamReport}
+
+
+class Run:
+    """One `agentctl run`. *Errors*: none of its own; every expected failure becomes one line on stderr and an exit code."""
+
+    def __init__(self, paths: Paths, out: Output, report: Report) -> None:
+        self._paths = paths
+        self._out = out
+        self._report = report
+        self._session = ""
+        self._result: TurnResult | None = None
+
+    def perform(self, prompt: str, *, continue_last: bool, session: str, model: str, max_steps: int) -> int:
+        """Runs the turn to its end; returns the exit code."""
+        code, error = 0, None
+        try:
+            link = Link(self._paths, environ=os.environ)
+            try:
+                greet(link.client.initialized, self._out)
+                chosen = self._choose(link, continue_last=continue_last, session=session, model=model)
+                self._prompt(link, prompt, model="" if chosen else model, max_steps=max_steps)
+                code, error = self._follow(link)
+            finally:
+                link.close()
+        except AgentError as failed:
+            code, error = failed.exit_code, failed
+        self._report.end(self._document(error))
+        if error is not None:
+            self._out.fail(error.message)
+        return code
+
+    def _choose(self, link: Link, *, continue_last: bool, session: str, model: str) -> bool:
+        """Finds or makes the session; true if it was made, with its model."""
+        made = not (session or continue_last)
+        if made:
+            info = link.call("session/create", {**new_session(), "model": model, "key": new_key()})
+        elif session:
+            info = link.call("session/get", {"session": session})
+        else:
+            info = newest_here(link.call("session/list", {"cwd": os.getcwd(), "limit": 1}))
+        self._session = info["id"]
+        self._report.begin(info["id"], model or info["model"])
+        link.watch(info["id"])
+        return made
+
+    def _prompt(self, link: Link, prompt: str, *, model: str, max_steps: int) -> None:
+        parts = [{"kind": "text", "text": prompt}]
+        params = {"session": self._session, "parts": parts, "interactive": False, "model": model, "max_steps": max_steps}
+        prompted = link.call("session/prompt", {**params, "key": new_key()})
+        self._result = TurnResult(prompted["input"], prompted["turn"])
+        if prompted["turn"] is None:
+            self._out.detail("the session is busy: the prompt waits for its turn")
+
+    def _follow(self, link: Link) -> tuple[int, AgentError | None]:
+        assert self._result is not None
+        try:
+            self._take(link, self._result, timeout=None)
+        except KeyboardInterrupt:
+            return INTERRUPTED, self._cancel(link, self._result)
+        assert self._result.finished is not None
+        error = failure(self._result.finished)
+        denied = self._result.finished["denials"]
+        if denied:
+            return Denied.exit_code, error or Denied(_denials(denied, self._result))
+        if self._result.finished["outcome"] == "cancelled":
+            return INTERRUPTED, error
+        return (error.exit_code if error else 0), error
+
+    def _take(self, link: Link, result: TurnResult, *, timeout: float | None) -> None:
+        for event in link.events(timeout=timeout):
+            result.feed(event["kind"], event["data"])
+            self._report.event(event, ours=result.concerns(event["data"]))
+            if result.finished:
+                return
+
+    def _cancel(self, link: Link, result: TurnResult) -> AgentError:
+        """Ctrl-C: the turn is cancelled, and its end awaited, for a while; another Ctrl-C ends this program at once."""
+        if result.turn is None:
+            return AgentError(f"interrupted; the prompt stays in the queue of session {self._session}")
+        try:
+            link.renew()
+            link.call("session/cancel", {"session": self._session})
+            self._report = type(self._report)(self._out)  # what was being printed was cut anywhere
+            self._take(link, result, timeout=CANCEL_SECONDS)
+        except AgentError as error:
+            return AgentError(f"interrupted, but the turn may go on: {error.message}")
+        return AgentError("interrupted: the turn is cancelled")
+
+    def _document(self, error: AgentError | None) -> dict[str, Any]:
+        result = self._result
+        finished = result.finished if result and result.finished else {}
+        document: dict[str, Any] = {
+            "type": "result",
+            "is_error": error is not None and not isinstance(error, Denied),
+            "result": result.text if result else "",
+            "session_id": self._session or None,
+            "usage": finished.get("usage"),
+            "cost": None,
+            "num_turns": finished.get("steps", 0),
+            "permission_denials": result.denials if result else [],
+        }
+        if error is not None:
+            document["error"] = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        return document
+
+
+def greet(initialized: Mapping[str, Any], out: Output) -> None:
+    """What the daemon has to say before the first prompt: a different environment, the embedded model."""
+    differs = initialized.get("environment_differs")
+    if differs:
+        names = ", ".join(differs)
+        out.warn(f"the daemon was started with another value of {names}; `agentctl daemon restart` makes it use yours")
+    if initialized.get("notice") and out.error_tty:
+        out.note(out.safe(initialized["notice"]))
+
+
+def new_session() -> dict[str, Any]:
+    """Parameters of `session/create` from where we are."""
+    return {"cwd": os.getcwd(), "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}}
+
+
+def new_key() -> str:
+    """An idempotency key: a request repeated after a lost reply has no second effect."""
+    return os.urandom(16).hex()
+
+
+def newest_here(listed: Mapping[str, Any]) -> dict[str, Any]:
+    """The first of a session list. Raises NotFound if it is empty."""
+    if not listed["sessions"]:
+        raise NotFound(f"there is no session in {os.getcwd()} yet; leave out -c to begin one")
+    newest: dict[str, Any] = listed["sessions"][0]
+    return newest
+
+
+def _denials(count: int, result: TurnResult) -> str:
+    names = ", ".join(dict.fromkeys(call["tool_name"] for call in result.denials))
+    calls = "a tool call was" if count == 1 else f"{count} tool calls were"
+    which = f" ({names})" if names else ""
+    return f"{calls} denied{which}: nobody is asked during a run; allow it in the permissions, or use the chat"
