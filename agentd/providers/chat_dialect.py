@@ -19,7 +19,7 @@ from msgspec import Struct
 from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Spent, Stop, ToolSpec
 from agentd.providers.chat_errors import classify
 from agentd.providers.sse import SseError, SseReader
-from agentwire.errors import ProviderDown
+from agentwire.errors import ProviderDown, ProviderError
 from agentwire.types import BlobRef, PartKind, StopReason, Text, ToolCall, ToolResult, Usage
 from agentwire.types import Reasoning as ReasoningPart
 
@@ -202,11 +202,13 @@ class ChatDecoder:
 
     `finished`: the Stop was given; nothing more will come. `complete`: the finish reason was seen: a body that breaks after it
     has lost nothing but usage. `events`: how many events came so far (comments are none), for whoever watches over the stream.
+    `failed`: what the stream said or was that ends it; the deltas before it are given first, in any split of the bytes.
     """
 
     def __init__(self, who: str = "The model server") -> None:
         self.finished = False
         self.events = 0
+        self.failed: ProviderError | None = None
         self._who = who
         self._reader = SseReader()
         self._parts = 0
@@ -226,45 +228,50 @@ class ChatDecoder:
     def feed(self, data: bytes) -> list[Delta]:
         """The deltas in `data`: for each part its PartStart if new and one PartText, then Spent, then Stop.
 
-        Error handling: raises a ProviderError for an error reported in the stream, ProviderDown for bytes that are no such stream.
+        Error handling: an error in `data` is in `failed` afterwards, and is raised by the next `feed` or `finish`: a ProviderError
+        reported in the stream, or ProviderDown for bytes that are no such stream.
         """
+        if self.failed is not None:
+            raise self.failed
         try:
-            events = self._reader.feed(data)
+            return self._take(self._reader.feed(data))
         except SseError as error:
-            raise ProviderDown(f"{self._who} sent {error}") from None
-        return self._take(events)
+            return self._take(error.events, ProviderDown(f"{self._who} sent {error}"))
 
     def finish(self) -> list[Delta]:
         """The deltas that the end of the body brings. Raises ProviderDown if the reply was cut off before its finish reason."""
-        deltas: list[Delta] = []
-        if not self.finished:
-            try:
-                deltas = self._take(self._reader.finish())
-            except (SseError, ProviderDown):
-                if not self.complete:
-                    raise self._cut() from None
+        if self.finished:
+            return []
+        deltas = self.feed(b"" if self._reader.partial else b"\n\n")  # some servers leave out the last blank line
+        if self.failed is not None:
+            raise self.failed
         if not self.finished:
             if not self.complete:
-                raise self._cut()
+                raise ProviderDown(f"{self._who} cut the reply off before its end")
             deltas.append(self._stop())
         return deltas
 
-    def _cut(self) -> ProviderDown:
-        return ProviderDown(f"{self._who} cut the reply off before its end")
-
-    def _take(self, events: list[bytes]) -> list[Delta]:
+    def _take(self, events: list[bytes], broken: ProviderError | None = None) -> list[Delta]:
+        """The deltas of `events`, after which the stream is `broken`. What breaks after the finish reason ends a whole reply."""
+        if self.finished:
+            return []
         done = False
         for event in events:
-            if self.finished or done:
-                break
             if event == b"[DONE]":
                 done = self.complete  # without a finish reason it is a cut, which `finish` reports
-            elif event and not event.isspace():
+                break
+            if event and not event.isspace():
                 self.events += 1
-                self._chunk(event)
+                try:
+                    self._chunk(event)
+                except ProviderError as error:
+                    broken = error
+                    break
         deltas = self._flush()
-        if done:
+        if done or (broken and self.complete):
             deltas.append(self._stop())
+        else:
+            self.failed = broken
         return deltas
 
     def _flush(self) -> list[Delta]:

@@ -12,10 +12,15 @@ MAX_LINE = 8 * 1024 * 1024
 
 _FIELDS = frozenset((b"data", b"event", b"id", b"retry"))
 _BOM = b"\xef\xbb\xbf"
+_TOO_LONG = "a line longer than 8 MiB"
 
 
 class SseError(ValueError):
-    """The bytes are no event stream, or a line is longer than MAX_LINE; the text says which."""
+    """The bytes are no event stream, or a line is longer than MAX_LINE; the text says which. `events`: what came before it."""
+
+    def __init__(self, message: str, events: list[bytes]) -> None:
+        super().__init__(message)
+        self.events = events
 
 
 class SseReader:
@@ -29,6 +34,11 @@ class SseReader:
         self._after_cr = False
         self._begun = False
 
+    @property
+    def partial(self) -> bool:
+        """True if the bytes so far end inside a line: at the end of the body, it was cut off."""
+        return bool(self._pieces)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that `data` completes; events without data are dropped."""
         if not data:
@@ -38,32 +48,24 @@ class SseReader:
             lines[0] = b"".join((*self._pieces, lines[0]))
             self._pieces.clear()
             self._held = 0
-        if len(data) > MAX_LINE or (lines and len(lines[0]) > MAX_LINE):
-            _check(lines)
+        if lines and not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(_BOM)
+        events = self._events(lines)
         if rest:
-            self._hold(rest)
-        return self._events(lines)
-
-    def finish(self) -> list[bytes]:
-        """The event that the end of the body completes: some servers leave out the last blank line."""
-        return self.feed(b"\n\n")
+            self._pieces.append(rest)
+            self._held += len(rest)
+            if self._held > MAX_LINE:
+                raise SseError(_TOO_LONG, events)
+        return events
 
     def _normalise(self, data: bytes) -> bytes:
-        if not self._begun:
-            self._begun = True
-            data = data.removeprefix(_BOM)
         if self._after_cr and data.startswith(b"\n"):  # a CRLF cut in two
             data = data[1:]
         self._after_cr = data.endswith(b"\r")
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
-
-    def _hold(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held > MAX_LINE:
-            raise SseError("a line longer than 8 MiB")
 
     def _events(self, lines: list[bytes]) -> list[bytes]:
         events: list[bytes] = []
@@ -78,12 +80,9 @@ class SseReader:
                 gathered.append(line[6:] if line.startswith(b"data: ") else line[5:])
                 self._size += len(line)
                 if self._size > MAX_LINE:
-                    raise SseError("an event longer than 8 MiB")
+                    raise SseError(_TOO_LONG, events)
+            elif len(line) > MAX_LINE:
+                raise SseError(_TOO_LONG, events)
             elif line[:1] != b":" and line.partition(b":")[0] not in _FIELDS:
-                raise SseError(f"a line that is no server-sent event: {line[:80].decode('utf-8', 'replace')!r}")
+                raise SseError(f"a line that is no server-sent event: {line[:80].decode('utf-8', 'replace')!r}", events)
         return events
-
-
-def _check(lines: list[bytes]) -> None:
-    if any(len(line) > MAX_LINE for line in lines):
-        raise SseError("a line longer than 8 MiB")

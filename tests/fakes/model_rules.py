@@ -132,7 +132,7 @@ _ANSWERS: Mapping[str, type[Any]] = {cls.__name__.lower(): cls for cls in (Fail,
 def load_rules(text: str) -> list[Rule]:
     """Rules from JSON: `[{"match": "regex", "after_tools": 0, "reply": {"steps": [{"verb": "say", "text": "hi"}]}}]`.
 
-    A rule may have `times`. A reply has the fields of `Reply`, or is `{"fail": {"status": 500}}`, `{"drop": {}}` or `{"silent": {}}`.
+    A rule may have `times`. A reply has the fields of `Reply`, or is `{"fail": {"status": 500}}`, `{"drop": {}}`, `{"silent": {}}`.
     """
     return [
         Rule(_answer(rule["reply"]), rule.get("match", ""), rule.get("after_tools"), rule.get("times")) for rule in json.loads(text)
