@@ -45,6 +45,7 @@ class Parts:
     sessions: Sessions
     services: Sequence[Service]
     background: Sequence[Callable[[], Awaitable[None]]]
+    prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
 
 
@@ -59,6 +60,7 @@ class Daemon:
         self._resumes_suspended = False
         self._parts: Parts | None = None
         self._listener: Listener | None = None
+        self._services: trio.Nursery | None = None
 
     # --- core.api.Host -----------------------------------------------------------------------------------------------------
 
@@ -88,6 +90,11 @@ class Daemon:
         """Stop in good order; asked a second time, at once."""
         (self._stop_now if self._stop_asked.is_set() else self._stop_asked).set()
 
+    def expect_prompt(self) -> None:
+        """A client came that will probably prompt: load the model's SDK while it types."""
+        if self._services is not None and self._parts is not None:
+            self._services.start_soon(self._parts.prewarm)
+
     # --- the run -----------------------------------------------------------------------------------------------------------
 
     async def run(self, parts: Parts, listener: Listener, ready: Callable[[], None]) -> None:
@@ -100,6 +107,7 @@ class Daemon:
             await store.start(parts.store.run, parts.sessions.on_commit)
             clean = await self._begin()
             async with trio.open_nursery() as services:
+                self._services = services
                 services.start_soon(self._heed_signals)  # here and not in intake: a second SIGTERM must be heard during the stop
                 for service in parts.services:
                     await services.start(service)
@@ -123,6 +131,7 @@ class Daemon:
                         work.cancel_scope.cancel()
                     parts.bus.close_all("stopping")
                     connections.cancel_scope.cancel()
+                self._services = None
                 services.cancel_scope.cancel()
             await parts.store.end_boot(self.boot)
             parts.store.close()

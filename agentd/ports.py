@@ -120,6 +120,9 @@ class Provider(Protocol):
 
     async def models(self) -> Sequence[ModelInfo]: ...
 
+    async def prewarm(self) -> None:
+        """Load what the first request would have to wait for; cheap when it is there already. Failures show at the request."""
+
     def status(self) -> tuple[str, str]:
         """(state, detail) for `agentctl status`: ready, idle, starting, unavailable, ..."""
 

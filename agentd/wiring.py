@@ -96,7 +96,7 @@ def _assemble(config: Config, clock: WallClock, store: EventLog, providers: dict
     sessions = Sessions(store, bus, loop, tools, unload_after=config.daemon.unload_after)
     daemon = Daemon(config, clock, secrets.token_hex(8))
     settings = Settings(model=config.model, max_steps=config.turn.max_steps, values=config.values, warnings=config.warnings)
-    api = Api(store, sessions, daemon, settings, _listing(router, config.model), router.resolve)
+    api = Api(store, sessions, daemon, settings, _listing(router, config.model), router.full_name)
     hello = Hello(
         version=__version__,
         pid=os.getpid(),
@@ -104,7 +104,7 @@ def _assemble(config: Config, clock: WallClock, store: EventLog, providers: dict
         model=config.model,
         environment=os.environ,
         notice=lambda: _DEMO.format(model=config.model) if config.model.startswith("local/") else "",
-        prompting=lambda: None,
+        prompting=daemon.expect_prompt,
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
@@ -116,6 +116,7 @@ def _assemble(config: Config, clock: WallClock, store: EventLog, providers: dict
         sessions=sessions,
         services=[functions.run, *(provider.run for provider in providers.values())],
         background=[saver.run, sessions.upkeep],
+        prewarm=router.prewarm,
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
     )
     return daemon, parts, Listener(config.paths.socket, open_session)

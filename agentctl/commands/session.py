@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from agentctl.link import Link
     from agentwire.paths import Paths
 
 EXAMPLES = """\
@@ -169,25 +170,25 @@ def _watch(paths: Paths, args: Namespace, out: Output) -> int:
 
     link = Link(paths)
     try:
-        watching = link.watch(args.session, after=args.after)
+        info = link.call("session/get", {"session": args.session})
+        watching = link.watch(info["id"], after=args.after)
         if args.json:
             for event in link.events():
                 out.line({"type": "event", **event})
         else:
-            _follow(link, watching, out, fresh=args.after is None)
+            _follow(link, info, watching, out)
     finally:
         link.close()
     raise AgentError("the watch ended")  # not reached: a watch ends by Ctrl-C or an error
 
 
-def _follow(link: Any, watching: dict[str, Any], out: Output, *, fresh: bool) -> None:
+def _follow(link: Link, info: dict[str, Any], watching: dict[str, Any], out: Output) -> None:
     from agentctl.chat.view import Transcript
     from agentctl.turns import RECONNECTED
 
-    info = watching["view"]["info"]
     transcript = Transcript(info["id"], info["model"])
     out.note(f"session {info['id'][:_SHORT]}, {info['status'].replace('_', ' ')}; Ctrl-C ends the watching, not the session")
-    if fresh:
+    if watching["view"] is not None:
         _print(transcript.load(watching), out)
     for event in link.events():
         if event["kind"] == RECONNECTED:

@@ -25,7 +25,7 @@ from agentd.core.state import Call
 from agentd.core.tools import Tools, finished, plan
 from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
 from agentwire import events as ev
-from agentwire.errors import AgentError, InternalError, ProviderError
+from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
 from agentwire.types import BlobRef, Text, ToolCall
 
 log = structlog.get_logger()
@@ -70,9 +70,13 @@ class AgentLoop:
                 end = await self._drive(live)
             if live.scope.cancelled_caught:
                 end = Finish("cancelled")
+        except StoreError:
+            raise
         except AgentError as error:
             end = Finish("failed", error)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, ExceptionGroup) and error.subgroup(StoreError):
+                raise
             bug = uuid4().hex[:12]
             log.exception("turn_bug", session=live.state.id, id=bug)
             end = Finish("failed", InternalError(f"a bug in agentd ended the turn; its traceback is in the log under {bug}", id=bug))

@@ -239,7 +239,8 @@ class Api:
         # Shielded: the caller may hang up, the append happens all the same and its reservation must be settled. It ends
         # with the commit or with an error.
         with trio.CancelScope(shield=True):
-            return await self._store.append(events, key=key)
+            committed = await self._store.append(events, key=key)
+        return committed
 
     async def _once(self, caller: Caller, name: str, params: Any, action: Callable[[], Awaitable[Any]]) -> Any:
         """Run `action`, or answer as it was answered before under the same key; a second request waits for a running first."""

@@ -55,6 +55,11 @@ class Router:
             )
         return provider, rest
 
+    def full_name(self, model: str) -> str:
+        """`model` as `provider/model`. Raises InvalidParams for an unknown provider."""
+        provider, name = self.resolve(model)
+        return f"{provider.name}/{name}"
+
     def limits(self, model: str) -> ModelLimits:
         provider, name = self.resolve(model)
         return provider.limits(name)
@@ -66,6 +71,10 @@ class Router:
         """
         provider, name = self.resolve(model)
         return nullcontext(_Request(provider, evolve(prompt, model=name), self._wait))
+
+    async def prewarm(self) -> None:
+        """Do now what the default model's first request would have to wait for."""
+        await self.resolve("")[0].prewarm()
 
     async def models(self) -> Sequence[ModelInfo]:
         """What all providers offer, asked at the same time; one that fails is a single entry that says why."""

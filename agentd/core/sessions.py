@@ -77,9 +77,12 @@ class Sessions:
         try:
             await self._loop.run_turn(live)
         finally:
-            live.busy = False
-            live.notify()
-            self.kick(live)
+            self._free(live)
+
+    def _free(self, live: Live) -> None:
+        live.busy = False
+        live.notify()
+        self.kick(live)
 
     def kick(self, live: Live) -> None:
         """Start the next queued input if nothing runs."""
@@ -175,8 +178,7 @@ class Sessions:
 
     def release(self, live: Live) -> None:
         """An admitted append failed: take the reservation back."""
-        live.busy = False
-        self.kick(live)
+        self._free(live)
 
     def refuse_if_stopping(self) -> None:
         if self._stopping:
@@ -265,8 +267,7 @@ class Sessions:
         log.info("turn_recovered", session=live.state.id, turn=turn.number, resumed=go_on, doubtful=len(doubtful))
         await self._store.append(live.new(bodies), essential=True)
         if not go_on:
-            live.busy = False
-            self.kick(live)
+            self._free(live)
 
     async def _somebody_watches(self, live: Live, grace: float) -> bool:
         """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to return."""

@@ -15,7 +15,7 @@ import sys
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -159,6 +159,12 @@ class LocalProvider:
         finally:
             self._users -= 1
             self._rearm()
+
+    async def prewarm(self) -> None:
+        """Start the child now: it takes as long to load as a person to type."""
+        if self._weights_here():
+            with suppress(ProviderDown):
+                await self._running()
 
     async def aclose(self) -> None:
         """Nothing is held between the child's lives; `run` ends the child."""

@@ -171,7 +171,8 @@ class Database:
             columns = ", ".join(row)
             self.db.execute(f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608
             return
-        parts, values = ["updated_at = ?"], [new.at]
+        parts: list[str] = ["updated_at = ?"]
+        values: list[Any] = [new.at]
         for name, value in change.set.items():
             parts.append(f"{name} = ?")
             values.append(value)
@@ -290,7 +291,8 @@ class Database:
 
     def sessions(self, user: str, cwd: str, before: str, limit: int) -> list[SessionInfo]:
         """Newest activity first; `before` is `updated_at:id` of the last one seen."""
-        clauses, values = ["user = ?"], [user]
+        clauses: list[str] = ["user = ?"]
+        values: list[Any] = [user]
         if cwd:
             clauses.append("cwd = ?")
             values.append(cwd)
