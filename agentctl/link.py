@@ -1,7 +1,7 @@
 """A watched session over a connection that may break: every event once, in order, whatever happens to the daemon.
 
-A daemon that dies is started again, and its turn goes on by itself (or had ended). We watch again with `after`: the daemon sends what
-we missed and its draft. A daemon that is being stopped on purpose is not started again.
+A daemon that dies is started again, and its turn goes on by itself (or had ended). We watch again with `after`: the daemon sends
+what we missed and its draft. A daemon that is being stopped on purpose is not started again.
 """
 
 from __future__ import annotations
@@ -37,12 +37,9 @@ class Link:
         """The result of a request that may be sent twice: one that only reads, or has an idempotency `key`."""
         while True:
             try:
-                result = self.client.call(method, params)
+                return self.client.call(method, params)
             except (Unreachable, Stopping) as error:
                 self._reconnect(error, start=True)
-            else:
-                self._losses = 0
-                return result
 
     def watch(self, session: str, *, after: int | None = None) -> dict[str, Any]:
         """Watches from now on, or from behind `after`; the answer of `session/watch`. A daemon lost here is found again."""
@@ -65,7 +62,6 @@ class Link:
                         if not stopping:
                             break  # we were too slow: watch again
                     elif self._is_new(event):
-                        self._losses = 0
                         yield event
             except Unreachable as error:
                 self._reconnect(error, start=not stopping)
@@ -88,7 +84,8 @@ class Link:
         if seq is None:
             return True
         new = bool(seq > self._seq)
-        self._seq = max(seq, self._seq)
+        if new:
+            self._seq, self._losses = seq, 0
         return new
 
     def _watch_again(self) -> dict[str, Any]:
