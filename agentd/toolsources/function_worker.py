@@ -55,7 +55,9 @@ def main(argv: list[str]) -> int:
     printed = _Printed()
     request = json.loads(line[3:])
     answer = _answer(path, request)
-    _send(answers, answer, printed.finish())
+    said = printed.finish()
+    belongs = "call" in request and answer.outcome != "invalid_arguments"
+    _send(answers, answer, said if belongs else b"")
     return 0
 
 
@@ -215,7 +217,7 @@ class _Printed:
 
 def _send(fd: int, answer: Answer, printed: bytes) -> None:
     body = answer.text.encode(errors="replace")
-    if printed and answer.outcome != "invalid_arguments":
+    if printed:
         glue = b"" if printed.endswith(b"\n") or not body else b"\n"
         body = printed + glue + body
     if len(body) > MAX_OUTPUT:

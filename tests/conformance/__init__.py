@@ -1,0 +1,1 @@
+"""One suite per Protocol of agentd.ports, run on every implementation, fakes included."""
