@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,23 @@ class Installed:
             return False
 
 
+@contextmanager
+def installed(binary: Path, home: Path, **environ: str) -> Iterator[Installed]:
+    """The binary; its daemon is stopped afterwards and must leave no process behind."""
+    program = Installed(binary, home, **environ)
+    try:
+        yield program
+    finally:
+        program("daemon", "stop")
+    assert program.processes() == []
+
+
 @pytest.fixture
 def agentctl(binary: Path, home: Path, model_server: str) -> Iterator[Installed]:
-    """The binary with the scripted model; its daemon is stopped afterwards and must leave no process behind."""
-    program = Installed(binary, home, OPENAI_API_KEY="made-up", OPENAI_BASE_URL=model_server, AGENTD_MODEL="openai/scripted-1")
-    yield program
-    program("daemon", "stop")
-    assert program.processes() == []
+    """The binary with the scripted model."""
+    model = {"OPENAI_API_KEY": "made-up", "OPENAI_BASE_URL": model_server, "AGENTD_MODEL": "openai/scripted-1"}
+    with installed(binary, home, **model) as program:
+        yield program
 
 
 def test_starts_the_daemon_from_itself(agentctl: Installed) -> None:
@@ -124,10 +135,8 @@ def test_embedded_model_answers(binary: Path, home: Path, weights: Path) -> None
     """The llama.cpp child is in the binary too: without a key the embedded model answers."""
     (home / "data").mkdir()
     (home / "data/models").symlink_to(weights)
-    program = Installed(binary, home)
-    assert program("run", "Say hello.").strip()
-    program("daemon", "stop")
-    assert program.processes() == []
+    with installed(binary, home) as agentctl:
+        assert agentctl("run", "Say hello.").strip()
 
 
 def test_start_time(binary: Path, capsys: pytest.CaptureFixture[str]) -> None:
