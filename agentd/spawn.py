@@ -30,7 +30,10 @@ KILL_BOUND = 5.0  # seconds to wait for a killed child: only one stuck in the ke
 
 
 class TrioSpawner:
-    """The real `ports.Spawner`."""
+    """The real `ports.Spawner`. `umask` is the children's; by default they have ours, which is narrow: a daemon's, not a user's."""
+
+    def __init__(self, *, umask: int = -1) -> None:
+        self._umask = umask
 
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
         """Start `argv`; its program is looked up on the profile's PATH.
@@ -38,12 +41,12 @@ class TrioSpawner:
         Resource handling: leaving the scope, also by cancellation, kills the group, reaps the child and closes every fd.
         Error handling: entering raises ToolError naming the program or directory that is missing or may not be used.
         """
-        return _scope(argv, profile)
+        return _scope(argv, profile, self._umask)
 
 
 @asynccontextmanager
-async def _scope(argv: Sequence[str], profile: Profile) -> AsyncIterator[Process]:
-    child = _launch(argv, profile)
+async def _scope(argv: Sequence[str], profile: Profile, umask: int) -> AsyncIterator[Process]:
+    child = _launch(argv, profile, umask)
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -62,12 +65,20 @@ async def _scope(argv: Sequence[str], profile: Profile) -> AsyncIterator[Process
         raise failure
 
 
-def _launch(argv: Sequence[str], profile: Profile) -> _Child:
+def _launch(argv: Sequence[str], profile: Profile, umask: int) -> _Child:
     environment = restore_library_path(profile.environment, frozen=getattr(sys, "frozen", False))
     pipe = subprocess.PIPE
     try:
         popen = subprocess.Popen(
-            argv, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, cwd=profile.cwd, env=environment, start_new_session=True
+            argv,
+            bufsize=0,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=profile.cwd,
+            env=environment,
+            start_new_session=True,
+            umask=umask,
         )
     except (OSError, ValueError) as error:
         raise ToolError(_explain(argv[0], profile.cwd, error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -242,6 +243,18 @@ async def _starts() -> int | str:
         return str(error)
 
 
+async def test_no_pidfd_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that cannot be watched (the system is out of files) is killed and reaped, and said not to have started."""
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(ToolError, match="cannot start sleep: Too many open files in system"):
+        async with spawner.start(["sleep", "1000"], PROFILE):
+            pass
+
+
 async def test_child_starts_clean() -> None:
     """It has the profile's environment and directory, three open files, a session of its own: nothing of ours."""
     opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(300)]
@@ -257,6 +270,13 @@ async def test_child_starts_clean() -> None:
             os.close(fd)
     # LC_CTYPE is what Python itself sets in the C locale (PEP 538).
     assert said.replace("'LC_CTYPE', ", "") == "['ONLY'] /usr 3 True\n"
+
+
+async def test_umask_is_the_spawners() -> None:
+    """Children make files as the user does, not as the daemon, whose own files are private."""
+    for given, wanted in ((0o022, b"0022\n"), (0o077, b"0077\n")):
+        async with TrioSpawner(umask=given).start(["sh", "-c", "umask"], PROFILE) as process:
+            assert await everything(process) == wanted
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class Recorder(TrioSpawner):
     """A real spawner that knows what it started."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.started: list[str] = []
 
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
@@ -42,6 +43,7 @@ class Instead(TrioSpawner):
     """Starts a shell script in a worker's place."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.script = ""
 
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
