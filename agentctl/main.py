@@ -73,6 +73,8 @@ def _guarded(command: Command, paths: Paths, args: Namespace) -> int:
         code = command(paths, args)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # the shell's prompt does not continue the line of ^C
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at exit: into nothing.

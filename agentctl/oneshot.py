@@ -15,7 +15,13 @@ from agentwire.paths import Paths
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
 """What a session's tools see of the client's environment."""
 CANCEL_SECONDS = 15.0
-INTERRUPTED = 130
+
+
+class Interrupted(AgentError):
+    """Ctrl-C: the one end of a run that its user asked for."""
+
+    code = "interrupted"
+    exit_code = 130  # 128 + SIGINT, as shells report it
 
 
 class Report:
@@ -24,6 +30,7 @@ class Report:
     def __init__(self, out: Output) -> None:
         self.out = out
         self._text = TurnText()
+        self._cut = False
 
     def begin(self, session: str, model: str) -> None:
         """The session is there."""
@@ -35,15 +42,21 @@ class Report:
         kind, data = event["kind"], event["data"]
         if kind == RECONNECTED:
             self.out.note("the connection to the daemon was lost and found; going on")
-        if not ours and kind != RECONNECTED:
+        if self._cut or (not ours and kind != RECONNECTED):
             return
         self.out.stream(self.out.safe(self._text.feed(kind, data)))
         if kind == "tool_planned":
             self.out.detail(f"· {data['name']} {self.out.brief(data['arguments_json'])}")
         elif kind == "tool_finished" and data["outcome"] not in ("ok", "denied"):
-            self.out.detail(f"· {data['outcome']}")
+            said = " ".join(str(part.get("text", part.get("head", ""))) for part in data["parts"])
+            self.out.detail(f"· {data['outcome']}: {self.out.brief(said)}")
         elif kind == "reply_restarted":
             self.out.note(f"the reply broke off ({data['reason']['message']}); going on")
+
+    def cut(self) -> None:
+        """Ctrl-C: what is still to come is not shown."""
+        self.out.stream(self._text.end())
+        self._cut = True
 
     def end(self, document: Mapping[str, Any]) -> None:
         """The turn is over, or never began."""
@@ -107,7 +120,9 @@ class Run:
         except AgentError as failed:
             code, error = failed.exit_code, failed
         self._report.end(self._document(error))
-        if error is not None:
+        if isinstance(error, Interrupted):
+            self._out.note(error.message)
+        elif error is not None:
             self._out.fail(error.message)
         return code
 
@@ -138,14 +153,14 @@ class Run:
         try:
             self._take(link, self._result, timeout=None)
         except KeyboardInterrupt:
-            return INTERRUPTED, self._cancel(link, self._result)
+            return Interrupted.exit_code, self._cancel(link, self._result)
         assert self._result.finished is not None
         error = failure(self._result.finished)
         denied = self._result.finished["denials"]
         if denied:
             return Denied.exit_code, error or Denied(_denials(denied, self._result))
         if self._result.finished["outcome"] == "cancelled":
-            return INTERRUPTED, error
+            return Interrupted.exit_code, error
         return (error.exit_code if error else 0), error
 
     def _take(self, link: Link, result: TurnResult, *, timeout: float | None) -> None:
@@ -158,15 +173,15 @@ class Run:
     def _cancel(self, link: Link, result: TurnResult) -> AgentError:
         """Ctrl-C: the turn is cancelled, and its end awaited, for a while; another Ctrl-C ends this program at once."""
         if result.turn is None:
-            return AgentError(f"interrupted; the prompt stays in the queue of session {self._session}")
+            return Interrupted(f"interrupted; the prompt stays in the queue of session {self._session}")
         try:
+            self._report.cut()
             link.renew()
             link.call("session/cancel", {"session": self._session})
-            self._report = type(self._report)(self._out)  # what was being printed was cut anywhere
             self._take(link, result, timeout=CANCEL_SECONDS)
         except AgentError as error:
-            return AgentError(f"interrupted, but the turn may go on: {error.message}")
-        return AgentError("interrupted: the turn is cancelled")
+            return Interrupted(f"interrupted, but the turn may go on: {error.message}")
+        return Interrupted("interrupted: the turn is cancelled")
 
     def _document(self, error: AgentError | None) -> dict[str, Any]:
         result = self._result

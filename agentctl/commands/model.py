@@ -41,7 +41,7 @@ def _list(paths: Paths, args: Namespace) -> int:
     for model in models:
         state = "default" if model["default"] else "" if model["available"] else "not available"
         rows.append((model["id"], f"{model['context']}" if model["context"] else "", state, model["note"]))
-    out.table(("MODEL", "CONTEXT", "", "NOTE"), rows)
+    out.table(("MODEL", "CONTEXT", "STATE", "NOTE"), rows)
     return 0
 
 
