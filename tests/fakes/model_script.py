@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
@@ -226,18 +226,25 @@ class Spend:
     reasoning: int = 0
 
 
+def _steps(steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(steps)
+
+
 @frozen
 class Reply:
-    """A streamed reply. `finish`: the finish reason, chosen by the steps if None, left out if empty."""
+    """A streamed reply. `finish`: the finish reason, chosen by the steps if None, left out if empty. `role`: begins with a chunk
+    that has only the role, as OpenAI does."""
 
-    steps: tuple[Step, ...] = field(default=(), converter=tuple)
+    steps: tuple[Step, ...] = field(default=(), converter=_steps)
     finish: str | None = None
     usage: Spend | None = Spend()
     done: bool = True
+    role: bool = True
     content_type: str = "text/event-stream"
 
     def actions(self) -> Iterator[Action]:
-        yield event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
+        if self.role:
+            yield event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
         calls = 0
         for step in self.steps:
             yield from step.actions(calls)

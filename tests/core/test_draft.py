@@ -1,0 +1,65 @@
+"""The draft: what watchers see, what is saved, what is kept."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentd.core.draft import Draft
+from agentd.ports import PartStart, PartText, Spent, Stop
+from agentwire.types import Text, ToolCall, Usage
+
+PIECES = st.lists(st.text(max_size=8), max_size=12)
+
+
+@given(PIECES)
+def test_deltas_put_together_are_the_text(pieces: list[str]) -> None:
+    """A watcher that adds each text at its offset has the draft's text at every moment; offsets count code points."""
+    draft, shown = Draft(1, 0), ""
+    draft.feed([PartStart(0, "text")])
+    for piece in pieces:
+        event = draft.feed([PartText(0, piece)])
+        assert event is not None
+        (delta,) = event.parts
+        assert delta.offset == len(shown)
+        shown += delta.text
+        assert draft.view.parts[0].text == shown
+
+
+@given(PIECES, st.integers(min_value=0, max_value=12))
+def test_saved_chunks_restore_the_draft(pieces: list[str], split: int) -> None:
+    """Whenever it was saved, the chunks together give back what was saved, and nothing twice."""
+    draft, chunks = Draft(2, 3), []
+    draft.feed([PartStart(0, "reasoning"), PartStart(1, "text")])
+    for number, piece in enumerate(pieces):
+        draft.feed([PartText(number % 2, piece)])
+        if number == split and (chunk := draft.take_unsaved()):
+            chunks.append(chunk)
+    if chunk := draft.take_unsaved():
+        chunks.append(chunk)
+    assert draft.take_unsaved() is None and draft.unsaved_size == 0
+    again = Draft.restore(2, 3, chunks)
+    assert {part.part: part.text for part in again.shown} == {part.part: part.text for part in draft.shown if part.part in again_parts(again)}
+    assert again.take_unsaved() is None
+
+
+def again_parts(draft: Draft) -> set[int]:
+    return {part.part for part in draft.shown}
+
+
+def test_chunks_of_another_reply_are_ignored() -> None:
+    """A draft row that outlived its reply does not leak into the next one."""
+    draft = Draft(1, 0)
+    draft.feed([PartStart(0, "text"), PartText(0, "old")])
+    chunk = draft.take_unsaved()
+    assert chunk is not None and Draft.restore(1, 1, [chunk]).shown == ()
+
+
+def test_the_whole_reply_and_the_partial_one() -> None:
+    """A whole reply has its calls with our ids in order; a partial one only what can stand alone; empty texts vanish."""
+    draft = Draft(1, 0)
+    draft.feed([PartStart(0, "text"), PartStart(1, "text"), PartText(1, "Hi"), PartStart(2, "tool_call", "look"), Spent(Usage(input=3))])
+    draft.feed([Stop("tool_calls")])
+    assert draft.reply("s-1-0") == (Text(text="Hi"), ToolCall(id="s-1-0-2", name="look", arguments_json="{}"))
+    assert draft.partial() == (Text(text="Hi"),)
+    assert draft.stop == "tool_calls" and draft.usage.input == 3

@@ -1,0 +1,87 @@
+"""A model without a vendor, for tests of the loop: the conversation so far decides the reply, so a restart gets the same one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import Factory, define, frozen
+
+from agentd.ports import Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop
+from agentwire.errors import ProviderError
+from agentwire.types import Usage
+
+
+@frozen
+class Say:
+    """A text in pieces, one read each; then `error`, or the end with `stop`."""
+
+    pieces: Sequence[str]
+    error: ProviderError | None = None
+    gate: trio.Event | None = None
+    stop: str = "end"
+
+
+@frozen
+class Ask:
+    """Parallel calls: (tool, arguments as JSON)."""
+
+    calls: Sequence[tuple[str, str]]
+    text: str = ""
+
+
+Reply = Say | Ask
+
+
+@define
+class FakeModels:
+    """ports.Models. `script(prompt)` gives the reply to a request; `prompts` has every request."""
+
+    script: Callable[[Prompt], Reply]
+    prompts: list[Prompt] = Factory(list)
+    context: int = 100_000
+
+    def limits(self, model: str) -> ModelLimits:
+        return ModelLimits(context=self.context, max_output=1000)
+
+    @asynccontextmanager
+    async def stream(self, model: str, prompt: Prompt) -> AsyncIterator[FakeStream]:
+        self.prompts.append(prompt)
+        await trio.lowlevel.checkpoint()
+        yield FakeStream(self.script(prompt))
+
+
+@frozen
+class FakeStream:
+    reply: Reply
+
+    async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
+        match self.reply:
+            case Say(pieces=pieces, error=error, gate=gate, stop=stop):
+                await _say(sink, pieces)
+                if gate is not None:
+                    await gate.wait()
+                if error is not None:
+                    raise error
+                sink([Spent(Usage(input=10, output=len(pieces))), Stop(stop)])  # type: ignore[arg-type]
+            case Ask(calls=calls, text=text):
+                await _say(sink, [text] if text else [])
+                first = 1 if text else 0
+                for number, (name, arguments) in enumerate(calls, first):
+                    sink([PartStart(number, "tool_call", name), PartText(number, arguments)])
+                    await trio.lowlevel.checkpoint()
+                sink([Stop("tool_calls")])
+
+
+async def _say(sink: Callable[[Sequence[Delta]], None], pieces: Sequence[str]) -> None:
+    for number, piece in enumerate(pieces):
+        start: list[Any] = [] if number else [PartStart(0, "text")]
+        sink([*start, PartText(0, piece)])
+        await trio.lowlevel.checkpoint()
+
+
+def count_results(prompt: Prompt) -> int:
+    """Tool results in the conversation: how far a scripted turn has come."""
+    return sum(len(message.parts) for message in prompt.messages if message.role == "tool")
