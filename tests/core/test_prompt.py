@@ -1,0 +1,104 @@
+"""build_prompt: what fits, what is sent, and that every prefix of every log is a valid conversation."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentd.core.prompt import Facts, build_prompt, fit, paired, size_of
+from agentd.ports import Message, ModelLimits
+from agentwire.errors import ContextTooLong
+from agentwire.types import Text, ToolCall, ToolResult
+from tests.core.logs import accepted, asked, begun, created, ended, planned, replied, started, state_of
+from tests.fakes.tools import spec
+
+FACTS = Facts(date="Monday 1 January 2029", platform="Linux", user="ann")
+LARGE = ModelLimits(context=100_000, max_output=1000)
+TURN = [
+    created(),
+    accepted(1),
+    started(),
+    replied("Let me see. ", stop="interrupted"),
+    replied("", step=1, stop="tool_calls", calls=("c0", "c1")),
+    planned("c0"),
+    begun("c0"),
+    planned("c1"),
+    asked("c1"),
+    ended("c0"),
+    ended("c1", outcome="denied"),
+    replied("Seen.", step=2),
+]
+
+
+def user(text: str) -> Message:
+    return Message("user", (Text(text=text),))
+
+
+def said(text: str) -> Message:
+    return Message("assistant", (Text(text=text),))
+
+
+@pytest.mark.parametrize("length", range(3, len(TURN) + 1))
+def test_every_prefix_of_a_log_is_a_valid_conversation(length: int) -> None:
+    """Wherever a daemon died, the next request pairs each call with one result, right behind it."""
+    messages = build_prompt(state_of(*TURN[:length]), LARGE, FACTS, [spec("look")], model="m").messages
+    for index, message in enumerate(messages):
+        calls = [part.id for part in message.parts if isinstance(part, ToolCall)]
+        if calls:
+            assert [part.call for part in messages[index + 1].parts if isinstance(part, ToolResult)] == calls
+        if message.role == "tool":
+            assert any(isinstance(part, ToolCall) for part in messages[index - 1].parts)
+
+
+def test_the_system_prompt_knows_its_surroundings_and_suits_the_model() -> None:
+    """A large model learns date, system, directory and tool manners; the embedded one gets one line and no tools."""
+    state = state_of(*TURN[:3])
+    large = build_prompt(state, LARGE, FACTS, [spec("look")], model="m")
+    for fact in ("Monday 1 January 2029", "Linux", "/work", "ann", "# Tools"):
+        assert fact in large.system
+    assert "# Tools" not in build_prompt(state, LARGE, FACTS, [], model="m").system
+    small = build_prompt(state, ModelLimits(context=4096, max_output=512, family="embedded", tools=False), FACTS, [spec("look")], model="m")
+    assert len(small.system) < 400 and small.tools == ()
+
+
+def test_a_cut_reply_is_continued() -> None:
+    """Only when the last word is the assistant's own, cut off."""
+    assert build_prompt(state_of(*TURN[:4]), LARGE, FACTS, [], model="m").continuing
+    assert not build_prompt(state_of(*TURN[:3]), LARGE, FACTS, [], model="m").continuing
+
+
+CONVERSATIONS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=30)
+
+
+@given(CONVERSATIONS, st.integers(900, 5000))
+def test_what_is_kept_fits_begins_with_the_user_and_ends_with_the_newest(sizes: list[tuple[int, int]], budget: int) -> None:
+    """The cut falls between turns and never costs the open turn."""
+    messages = [message for asked_, said_ in sizes for message in (user("u" * asked_), said("a" * said_))]
+    kept = fit(messages, budget)
+    assert sum(map(size_of, kept)) <= budget
+    assert kept[0].role == "user" and list(kept) == messages[-len(kept) :]
+
+
+def test_the_cut_moves_in_steps() -> None:
+    """Turn after turn the prompt keeps its beginning, so that the vendor's cache hits; it moves seldom."""
+    messages: list[Message] = []
+    beginnings = []
+    for number in range(200):
+        messages += [user(f"{number:03}" * 30), said("a" * 90)]
+        beginnings.append(fit(messages, 10_000)[0])
+    assert len({id(beginning) for beginning in beginnings}) <= 20
+
+
+def test_a_turn_that_cannot_fit_says_so() -> None:
+    """Nothing is cut out of what the user just said."""
+    with pytest.raises(ContextTooLong, match="larger"):
+        fit([user("short"), said("x"), user("u" * 5000)], 1000)
+
+
+def test_a_dangling_call_is_answered() -> None:
+    """Even a history that should not exist becomes one that vendors accept."""
+    call = Message("assistant", (ToolCall(id="c", name="look", arguments_json="{}"),))
+    whole = paired([user("a"), call, user("b")])
+    assert [message.role for message in whole] == ["user", "assistant", "tool", "user"]
+    assert paired([user("a")]) == [user("a")]
