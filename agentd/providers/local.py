@@ -43,6 +43,7 @@ CHARS_PER_TOKEN = (
 START_LIMIT = 60.0  # seconds to load; takes 0.5 from a warm page cache
 DEATHS, DEATHS_WITHIN = 5, 60.0  # that many unasked exits within so many seconds: no more starts until some are forgotten
 ERROR_BODY = 65536  # bytes read of an error answer
+TAIL = 1.0  # seconds for the end of the body after the Stop
 
 # Greedy with a slight penalty answered 14 of 16 simple questions; temperature 0.2 and 0.4 (min_p 0.1, top_p 0.9) 12 and 9. Long
 # greedy answers run in circles: DRY breaks sequences of more than 6 tokens that come again, which cost none of the 14.
@@ -70,7 +71,7 @@ class _Child:
 
     async def failure(self, error: Exception) -> ProviderDown:
         """What a broken exchange with it means. If it died, its exit is known a moment after its connections broke."""
-        with trio.move_on_after(1):
+        with trio.move_on_after(0.5):
             await self.ended.wait()
             return ProviderDown(f"{WHO}'s process {self.how} before the answer was complete. The next request starts a new one.")
         return ProviderDown(f"{WHO}'s process broke off the answer: {str(error) or type(error).__name__}")
@@ -368,46 +369,51 @@ class _Reply:
         self._child = child
         self._response = response
         self._timeouts = timeouts
-        self._began = began
-        self._garbage: ProviderError | None = None
+        self._first = began + timeouts.first_event
+        self._last = began + timeouts.step
+        self._decoder = ChatDecoder(WHO)
+        self._failure: Exception | None = None
 
     async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
+        """See `ports.Stream.drain`. An exception of `sink` ends the exchange and is raised from here."""
         import httpx2
 
-        decoder = ChatDecoder(WHO)
-        last = self._began + self._timeouts.step
-        with trio.CancelScope(deadline=min(self._began + self._timeouts.first_event, last)) as watchdog:
+        decoder = self._decoder
+        with trio.CancelScope(deadline=min(self._first, self._last)) as watchdog:
             try:
-                await self._read(decoder, sink, watchdog, last)
+                await self._read(sink, watchdog)
             except httpx2.HTTPError as error:
                 if not decoder.complete:
                     raise await self._child.failure(error) from error
-        if self._garbage is not None:
-            raise self._garbage
-        if decoder.finished:
-            return
-        if watchdog.cancelled_caught and trio.current_time() >= last:
-            raise ProviderDown(f"{WHO} was not done after {self._timeouts.step:g} s.")
-        if watchdog.cancelled_caught:
-            raise self._child.hung(self._timeouts.between_events if decoder.events else self._timeouts.first_event)
-        sink(decoder.finish())
+        if self._failure is not None:
+            raise self._failure
+        if watchdog.cancelled_caught and not decoder.complete:
+            raise self._too_slow()
+        if deltas := decoder.finish():
+            sink(deltas)
 
-    async def _read(
-        self, decoder: ChatDecoder, sink: Callable[[Sequence[Delta]], None], watchdog: trio.CancelScope, last: float
-    ) -> None:
+    async def _read(self, sink: Callable[[Sequence[Delta]], None], watchdog: trio.CancelScope) -> None:
         """To the end of the body, also after the Stop: httpx2's generators, left before their end, would be finalised by the
-        garbage collector with a warning. Garbage therefore ends the reading by cancellation, which passes through them."""
+        garbage collector with a warning. A failure therefore ends the reading by cancellation, which passes through them."""
+        decoder = self._decoder
         async for piece in self._response.aiter_raw():
-            if self._garbage is not None:
+            if self._failure is not None:
                 continue
             before = decoder.events
             try:
-                deltas = decoder.feed(piece)
-            except ProviderError as error:
-                self._garbage = error
+                if deltas := decoder.feed(piece):
+                    sink(deltas)
+                self._failure = decoder.failed
+            except Exception as error:  # noqa: BLE001 - kept, and raised by drain
+                self._failure = error
+            if self._failure is not None:
                 watchdog.cancel()
-                continue
-            if deltas:
-                sink(deltas)
-            if decoder.events > before:  # a ping is no event
-                watchdog.deadline = min(trio.current_time() + self._timeouts.between_events, last)
+            elif decoder.finished:
+                watchdog.deadline = trio.current_time() + TAIL
+            elif decoder.events > before:  # a ping is no event
+                watchdog.deadline = min(trio.current_time() + self._timeouts.between_events, self._last)
+
+    def _too_slow(self) -> ProviderDown:
+        if trio.current_time() >= self._last:
+            return ProviderDown(f"{WHO} was not done after {self._timeouts.step:g} s.")
+        return self._child.hung(self._timeouts.between_events if self._decoder.events else self._timeouts.first_event)
