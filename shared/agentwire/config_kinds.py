@@ -34,7 +34,7 @@ def whole(low: int, high: int) -> Kind:
 
 
 def seconds(low: float, high: float) -> Kind:
-    expected = f"a number of seconds from {low:g} to {high:g}"
+    expected = f"a number of seconds from {low:.10g} to {high:.10g}"
 
     def check(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high:  # NaN fails the comparison
@@ -67,7 +67,7 @@ def matching(pattern: str, expected: str) -> Kind:
 # An API key goes into an HTTP header: visible ASCII and nothing else.
 SECRET = matching(r"[!-~]+", "a key of visible ASCII characters without spaces")
 MODEL = matching(r"[^/\s]+/\S+", "provider/model")
-URL = matching(r"https?://[^\s/]\S*", "a URL that begins with http:// or https://")
+URL = matching(r"https?://[^\s/]\S*", "an http:// or https:// URL")
 PATH = _kind("a path", lambda value: isinstance(value, str) and "\0" not in value, is_path=True)
 
 _rule = re.compile(r"[\w*-]+(\(.+\))?", re.DOTALL)

@@ -275,7 +275,7 @@ def line_of(text: str, parts: Sequence[str]) -> int:
     """
     import tomllib
 
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")
     start = 0
     for end in range(1, len(lines) + 1):
         try:

@@ -156,5 +156,5 @@ def structure_stored(value: Any, cls: type[T]) -> T:
 
 
 def plain(value: object) -> Any:
-    """An attrs instance as JSON values."""
+    """An attrs instance as values that JSON has; lists stay tuples."""
     return msgspec.to_builtins(value)

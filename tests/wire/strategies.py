@@ -1,0 +1,37 @@
+"""Hypothesis strategies for wire types, read off their annotations."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import attrs
+from hypothesis import strategies as st
+
+texts = st.text(max_size=12)
+primitives: dict[Any, st.SearchStrategy[Any]] = {
+    type(None): st.none(),
+    bool: st.booleans(),
+    # What JSON readers everywhere hold exactly.
+    int: st.integers(-(2**53) + 1, 2**53 - 1),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    str: texts,
+    Any: texts | st.integers(0, 9) | st.lists(texts, max_size=2),
+}
+
+
+def values(target: Any) -> st.SearchStrategy[Any]:
+    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `dict[str, T]`, a union or an attrs class."""
+    if target in primitives:
+        return primitives[target]
+    origin, inner = get_origin(target), get_args(target)
+    if origin is Literal:
+        return st.sampled_from(inner)
+    if origin is tuple:
+        return st.lists(values(inner[0]), max_size=3).map(tuple)
+    if origin is dict:
+        return st.dictionaries(texts, values(inner[1]), max_size=2)
+    if origin in (Union, UnionType):
+        return st.one_of(*map(values, inner))
+    hints = get_type_hints(target)
+    return st.builds(target, **{field.alias: values(hints[field.name]) for field in attrs.fields(target)})
