@@ -248,7 +248,7 @@ CLASS_OF: dict[str, type[Any]] = {kind: cls for cls, kind in KIND_OF.items()}
 VERSION_OF: dict[str, int] = {KIND_OF[cls]: 1 for cls in PERSISTED}
 """The version a kind is written with; reading an older one goes through `convert.upcast`."""
 
-# --- the envelope -----------------------------------------------------------------------------------------------------------------
+# --- the envelope ----------------------------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
