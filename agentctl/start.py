@@ -13,7 +13,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from agentctl.client import open_socket
@@ -26,8 +26,8 @@ UNIT = "agentd.service"
 _READY_FD = 3
 
 
-def ensure_running(paths: Paths) -> None:
-    """Returns when a daemon accepts connections, started by us or by whoever was first.
+def ensure_running(paths: Paths, command: Sequence[str] = ()) -> None:
+    """Returns when a daemon accepts connections, started by us or by whoever was first. `command`: another program than agentd.
 
     Raises what kept the daemon from starting (`ConfigError` and the like, with their exit codes), or `Unreachable` naming its log.
     """
@@ -38,7 +38,7 @@ def ensure_running(paths: Paths) -> None:
         if unit_installed(os.environ):
             _start_unit()
         else:
-            _start_detached(paths)
+            _start_detached(paths, command or _command())
 
 
 def answers(paths: Paths) -> bool:
@@ -87,13 +87,13 @@ def _start_unit() -> None:
         raise Unreachable(f"systemd could not start the daemon: {why[0]} See `journalctl --user -u {UNIT}`")
 
 
-def _start_detached(paths: Paths) -> None:
+def _start_detached(paths: Paths, command: Sequence[str]) -> None:
     os.makedirs(paths.logs, mode=0o700, exist_ok=True)
     log = output_file(paths)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        _detach(log, write)
+        _detach(command, log, write)
     os.close(write)
     os.waitpid(child, 0)  # the first fork ends at once: the daemon is nobody's child here, and cannot become our zombie
     try:
@@ -102,7 +102,7 @@ def _start_detached(paths: Paths) -> None:
         os.close(read)
 
 
-def _detach(log: str, ready: int) -> None:
+def _detach(argv: Sequence[str], log: str, ready: int) -> None:
     """The forked child: becomes the daemon, or ends. Never returns, never raises into the caller's copy of this program."""
     try:
         os.setsid()
@@ -115,8 +115,7 @@ def _detach(log: str, ready: int) -> None:
             os.set_inheritable(target, True)  # dup2 onto itself leaves close-on-exec as it was
         os.closerange(_READY_FD + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")
-        argv = _command()
-        os.execve(argv[0], argv, _environment(os.environ))
+        os.execve(argv[0], list(argv), _environment(os.environ))
     finally:
         os._exit(127)
 

@@ -9,9 +9,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from agentd import __version__
 from agentwire.errors import AgentError, ConfigError, Conflict, StoreError
+
+if TYPE_CHECKING:
+    from agentwire.config import Config
 
 READY_FD = "AGENTD_READY_FD"
 """Whoever starts the daemon may pass a pipe: one line, `ready` or an error object, then end of file."""
@@ -23,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] in (["_llama"], ["_function"]):
         return _child(arguments[0], arguments[1:])
     options = _parser().parse_args(arguments)
-    os.umask(0o077)
+    umask = os.umask(0o077)  # ours: nobody else reads the log; the tools get the user's back
     starter = _Starter(os.environ.pop(READY_FD, None))
     try:
-        _run(options.config, starter)
+        _run(options.config, starter, umask)
     except BaseExceptionGroup as group:
         return _failed(_first(group), starter)
     except AgentError as error:
@@ -43,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(overrides: Sequence[str], starter: _Starter) -> None:
+def _run(overrides: Sequence[str], starter: _Starter, umask: int) -> None:
     from agentd import logs
     from agentwire import config as configuration
 
@@ -55,18 +59,16 @@ def _run(overrides: Sequence[str], starter: _Starter) -> None:
     with _lock(config.paths.lock):
         import trio
 
-        trio.run(_serve, config, starter)
+        trio.run(_serve, config, starter, umask)
 
 
-async def _serve(config: object, starter: _Starter) -> None:
+async def _serve(config: Config, starter: _Starter, umask: int) -> None:
     import structlog
 
     from agentd.wiring import build
-    from agentwire.config import Config
 
-    assert isinstance(config, Config)
     log = structlog.get_logger()
-    async with build(config) as (daemon, parts, listener):
+    async with build(config, umask) as (daemon, parts, listener):
         listener.bind()
         log.info("started", version=__version__, pid=os.getpid(), boot=daemon.boot, socket=config.paths.socket, model=config.model)
         for warning in config.warnings:

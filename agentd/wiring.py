@@ -58,8 +58,8 @@ _USER = os.environ.get("USER") or os.environ.get("LOGNAME") or "the user"
 
 
 @asynccontextmanager
-async def build(config: Config) -> AsyncIterator[tuple[Daemon, Parts, Listener]]:
-    """Everything that a run of the daemon needs, wired.
+async def build(config: Config, umask: int) -> AsyncIterator[tuple[Daemon, Parts, Listener]]:
+    """Everything that a run of the daemon needs, wired. `umask` is the user's, for the files that tools make.
 
     Resource handling: the log and the providers' connections are closed when the scope ends.
     Error handling: ConfigError, StoreError.
@@ -67,8 +67,9 @@ async def build(config: Config) -> AsyncIterator[tuple[Daemon, Parts, Listener]]
     clock = WallClock()
     async with open_log(config.paths.database, index_change, clock) as store:
         providers = _providers(config)
+        functions = FunctionTools(config.paths.tools, TrioSpawner(umask=umask))
         try:
-            yield _assemble(config, clock, store, providers)
+            yield _assemble(config, clock, store, providers, functions)
         finally:
             with trio.move_on_after(2, shield=True):
                 for provider in providers.values():
@@ -83,10 +84,11 @@ def _providers(config: Config) -> dict[str, Provider]:
     }
 
 
-def _assemble(config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider]) -> tuple[Daemon, Parts, Listener]:
+def _assemble(
+    config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider], functions: FunctionTools
+) -> tuple[Daemon, Parts, Listener]:
     bus, saver = Bus(), DraftSaver(store)
     router = Router(providers, config.model)
-    functions = FunctionTools(config.paths.tools, TrioSpawner())
     tools = Tools([functions])
     rules = config.permissions
     loop_settings = LoopSettings(

@@ -255,6 +255,7 @@ class Sessions:
                 self._work.start_soon(self._recover_turn, live, resume, clean, grace)
 
     async def _recover_turn(self, live: Live, resume: bool, clean: bool, grace: float) -> None:
+        await self._tools.refresh()  # what is safe to repeat is a question to today's tools
         turn = live.state.open_turn
         draft = Draft.restore(turn.number, turn.steps, await self._store.load_draft(live.state.id))
         safe = frozenset(spec.name for spec in self._tools.specs() if spec.effect in ("read", "idempotent"))

@@ -37,7 +37,7 @@ T = TypeVar("T")
 OFFICIAL = "https://api.openai.com/v1"
 _NO_KEY = "none"  # what a server that asks for no key gets: the SDK insists on one
 _LIST_TIMEOUT = 10.0  # seconds for GET /models
-_TAIL = 0.25  # seconds for the last bytes of a body after its last event; without them the connection cannot be used again
+_TAIL = 0.1  # seconds for the last bytes of a body after its last event; without them the connection cannot be used again
 _EXPLAINED = 64 * 1024  # bytes of a wrong body that are read to say what it is
 
 _CONNECTIONS = 1000  # at once: as many as there may be streams
@@ -148,11 +148,8 @@ class OpenAIProvider:
     # --- the SDK --------------------------------------------------------------------------------------------------------------
 
     async def _ready(self) -> _Sdk:
-        key = self._config.api_key
-        if not (key or self._config.base_url):
+        if not (self._config.api_key or self._config.base_url):
             raise AuthFailed(f"There is no API key for {self._who}. Set OPENAI_API_KEY.")
-        if not key.isascii():  # HTTP could not carry it
-            raise AuthFailed(f"The API key for {self._who} has characters that no key has. Check OPENAI_API_KEY.")
         if self._sdk is None:
             await self.prewarm()
         assert self._sdk is not None
@@ -362,7 +359,7 @@ async def _rehearse() -> None:
 
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
     async with openai.AsyncOpenAI(
-        api_key=_NO_KEY, base_url="http://rehearsal.invalid/v1", max_retries=0, http_client=http
+        api_key=_NO_KEY, base_url="http://agentd-rehearsal.invalid/v1", max_retries=0, http_client=http
     ) as client:
         response = await client.post(
             "/chat/completions", content=b"{}", cast_to=httpx2.Response, stream=True, options={"headers": _HEADERS}

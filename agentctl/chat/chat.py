@@ -1,0 +1,305 @@
+"""The chat itself: one session, what the user does with it, and what the screen shows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from agentctl.chat import attach, commands, render
+from agentctl.chat.connection import Connection, Event
+from agentctl.chat.link import Job, Link
+from agentctl.chat.render import Line, line, seam
+from agentctl.chat.view import Transcript
+from agentctl.text import one_line
+from agentwire.errors import AgentError, Conflict, NotFound
+from agentwire.paths import Paths
+
+SESSION_ENVIRONMENT = ("PATH", "LANG", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
+"""What a session's tools see of our environment (architecture.md, "Configuration and environment")."""
+RECENT = 10
+"""Sessions that /resume lists."""
+
+
+class Screen(Protocol):
+    """Where lines go."""
+
+    def show(self, lines: Sequence[Line]) -> None: ...
+    def refresh(self) -> None: ...
+    def leave(self, code: int) -> None: ...
+
+
+class Chat:
+    """One chat. `run` returns only by cancellation, or raises if no daemon can be had. A lock keeps events and attaching apart."""
+
+    def __init__(self, paths: Paths, options: Namespace, environ: Mapping[str, str], cwd: str, screen: Screen) -> None:
+        self._options, self._environ, self._cwd, self._screen = options, environ, cwd, screen
+        self.transcript = Transcript(model=options.model or "")
+        self.hint = ""
+        self.link = Link(paths, environ, self)
+        self._lock = asyncio.Lock()
+        self._model = options.model or ""  # for the next messages; empty: the session's
+        self._listed: list[str] = []  # the sessions of the last /resume
+        self._stopped = False  # the daemon said that it stops
+
+    async def run(self) -> None:
+        """Talks with the daemon until cancelled."""
+        words = " ".join(self._options.prompt)
+        if words.strip():
+            self._prompt(words, "queue")
+        await self.link.run()
+
+    # --- what the screen shows (screen.Content) ---------------------------------------------------------------------------------
+
+    def tail(self) -> Sequence[Line]:
+        return self.transcript.tail()
+
+    def waiting(self) -> Sequence[Line]:
+        queued = [render.waiting(item.text, item.delivery) for item in self.transcript.queue.values()]
+        return queued + [render.waiting(job.label, "sending") for job in self.link.outbox if job.label]
+
+    def asking(self) -> bool:
+        return bool(self.transcript.approvals)
+
+    def status(self) -> str:
+        view = self.transcript
+        title = one_line(view.title, 40) or (render.short(view.session) if view.session else "new session")
+        queued = f"{len(view.queue)} queued" if view.queue else ""
+        fields = [title, one_line(self._model or view.model, 60), self._activity(), queued, render.tokens(view.usage)]
+        return self.hint or " · ".join(filter(None, fields))
+
+    def edited(self) -> None:
+        self.hint = ""
+
+    def _activity(self) -> str:
+        view = self.transcript
+        if not self.link.up:
+            return one_line(self.link.trouble, 120) or "connecting to the daemon"
+        if view.approvals:
+            return f"allow {one_line(next(iter(view.approvals.values())).name, 40)}? y or n [REASON], then Enter"
+        return "running, Esc interrupts" if view.turn is not None else "idle"
+
+    def _say(self, *news: Line) -> None:
+        self._screen.show(self.transcript.note(*news))
+
+    # --- what the user does (keys.Actions) --------------------------------------------------------------------------------------
+
+    def entered(self, text: str) -> bool:
+        """A line from the input. False: it stays there (a question is open and this is no answer)."""
+        command = commands.parse(text)
+        if command is not None:
+            self._run_command(command)
+            return True
+        if self.transcript.approvals:
+            return self._answer(text)
+        self._prompt(text, "queue")
+        return True
+
+    def steer(self, text: str) -> None:
+        """A message to the running turn; without one it is an ordinary message."""
+        self._prompt(text, "steer" if self.transcript.turn is not None else "queue")
+
+    def interrupt(self) -> None:
+        """Stops the running turn."""
+        if self.transcript.turn is not None and self.link.up:
+            self.link.do(self._cancel)
+
+    def leave(self, code: int) -> None:
+        """Ends the chat; the session goes on."""
+        self._screen.leave(code)
+
+    def _prompt(self, text: str, delivery: str) -> None:
+        text, create_key, key, model = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, self._model
+
+        async def send(connection: Connection) -> None:
+            if not self.transcript.session:
+                await self._create(connection, create_key)
+            parts = [{"kind": "text", "text": text}]
+            params = {"session": self.transcript.session, "parts": parts, "delivery": delivery, "interactive": True, "model": model}
+            await connection.call("session/prompt", {**params, "key": key})
+            if not self.transcript.title:  # the daemon makes one of the first message
+                self.transcript.title = (await connection.call("session/get", {"session": params["session"]}))["title"]
+
+        self.link.do(send, text)
+
+    async def _create(self, connection: Connection, key: str) -> None:
+        environment = {name: self._environ[name] for name in SESSION_ENVIRONMENT if self._environ.get(name)}
+        params = {"cwd": self._cwd, "model": self._model, "environment": environment, "key": key}
+        await self._attach(connection, (await connection.call("session/create", params))["id"])
+
+    async def _cancel(self, connection: Connection) -> None:
+        await connection.call("session/cancel", {"session": self.transcript.session})
+
+    def _answer(self, text: str) -> bool:
+        answer = commands.answer(text)
+        if answer is None:
+            self.hint = "a question is open: y allows, n denies (n REASON tells the model why)"
+            return False
+        approval = next(iter(self.transcript.approvals.values()))
+        session, (decision, note) = self.transcript.session, answer
+
+        async def send(connection: Connection) -> None:
+            bound = {"session": session, "call": approval.call, "arguments_hash": approval.arguments_hash}
+            try:
+                await connection.call("approval/answer", {**bound, "decision": decision, "note": note})
+            except (Conflict, NotFound) as error:
+                self.transcript.approvals.pop(approval.call, None)
+                self._say(line(f"somebody else was first: {error.message}", "warning"))
+
+        self.link.do(send)
+        return True
+
+    # --- slash commands ---------------------------------------------------------------------------------------------------------
+
+    def _run_command(self, command: commands.Command) -> None:
+        name, argument = command
+        match name:
+            case "help":
+                self._say(*(line(row, "notice") for row in commands.help_rows()))
+            case "new":
+                self.link.do(self._begin_anew)
+            case "resume":
+                self.link.do(lambda connection: self._resume(connection, argument))
+            case "model" if argument:
+                self._model = argument
+                self._say(line(f"from the next message on: {argument}", "notice"))
+            case "model":
+                self.link.do(self._list_models)
+            case "status":
+                self.link.do(self._show_status)
+            case "queue" | "steer" | "interrupt" if argument:
+                self._prompt(argument, name if self.transcript.turn is not None else "queue")
+            case "queue":
+                self._say(*self.waiting() or [line("nothing waits", "notice")])
+            case "interrupt":
+                self.interrupt()
+            case "steer":
+                self._say(line("/steer TEXT: what should the running turn be told?", "warning"))
+            case "quit" | "exit":
+                self.leave(0)
+            case _:
+                self._say(line(commands.unknown(name), "warning"))
+
+    async def _begin_anew(self, connection: Connection) -> None:
+        async with self._lock:
+            await attach.unwatch(connection, self.transcript.session)
+            self.transcript = Transcript(model=connection.initialized["model"], after=self.transcript)
+        self._say(line("new session: it begins with your next message", "notice"))
+
+    async def _resume(self, connection: Connection, choice: str) -> None:
+        if not choice:
+            await self._list_sessions(connection)
+            return
+        listed = choice.isdigit() and 1 <= int(choice) <= len(self._listed)
+        info = await connection.call("session/get", {"session": self._listed[int(choice) - 1] if listed else choice})
+        if info["id"] == self.transcript.session:
+            self._say(line("this is the session you are in", "notice"))
+            return
+        await attach.unwatch(connection, self.transcript.session)
+        self._say(seam(f"session {render.short(info['id'])} {one_line(info['title'], 60)}".rstrip()))
+        await self._attach(connection, info["id"])
+
+    async def _list_sessions(self, connection: Connection) -> None:
+        sessions = (await connection.call("session/list", {"limit": RECENT}))["sessions"]
+        self._listed = [info["id"] for info in sessions]
+        rows = [commands.session_row(number, info) for number, info in enumerate(sessions, 1)]
+        self._say(*(line(row, "notice") for row in rows or ["there are no sessions yet"]))
+
+    async def _list_models(self, connection: Connection) -> None:
+        models = (await connection.call("model/list", {}))["models"]
+        self._say(*(line(commands.model_row(model), "notice") for model in models))
+
+    async def _show_status(self, connection: Connection) -> None:
+        status = await connection.call("daemon/status", {})
+        daemon = f"daemon {status['version']}, pid {status['pid']}, {status['sessions']} sessions, {status['running']} running"
+        session = f"session {self.transcript.session or 'none yet'}, model {self._model or self.transcript.model}"
+        warnings = (line(warning, "warning") for warning in status["warnings"])
+        self._say(line(daemon, "notice"), line(session, "notice"), *warnings)
+
+    # --- what the daemon does (link.Owner) --------------------------------------------------------------------------------------
+
+    def wants_daemon(self) -> bool:
+        return self.transcript.turn is not None and not self._stopped
+
+    async def connected(self, connection: Connection, *, first: bool) -> None:
+        self._stopped = False
+        if first:
+            await self._greet(connection)
+        elif self.transcript.session:
+            await self._attach(connection, self.transcript.session)
+
+    async def received(self, connection: Connection, events: Sequence[Event]) -> None:
+        async with self._lock:
+            again = self._take(events)
+        if again and self.transcript.session:
+            await attach.unwatch(connection, self.transcript.session)
+            await self._attach(connection, self.transcript.session)
+
+    def disconnected(self) -> None:
+        self.transcript.lost()
+        self.changed()
+
+    def failed(self, job: Job, error: AgentError) -> None:
+        unsent = f" (not sent: {one_line(job.label, 60)})" if job.label else ""
+        self._say(line(f"error: {one_line(error.message, 2000)}{unsent}", "error"))
+
+    def changed(self) -> None:
+        self._screen.refresh()
+
+    def _take(self, events: Sequence[Event]) -> bool:
+        """Applies events of our session; True if the watch must be begun again."""
+        news: list[Line] = []
+        lagged = False
+        for event in events:
+            if event["stream"] != self.transcript.session:
+                continue
+            if event["kind"] == "watch_closed":
+                lagged |= event["data"]["reason"] == "lagged"
+                news += self._closed(event["data"]["reason"])
+            else:
+                news += self.transcript.apply(event)
+        self._screen.show(news)
+        return lagged or self.transcript.missed
+
+    def _closed(self, reason: str) -> list[Line]:
+        self._stopped |= reason == "stopping"
+        if reason != "deleted":
+            return []
+        self.transcript = Transcript(model=self.transcript.model, after=self.transcript)
+        return self.transcript.note(seam("this session was deleted; your next message begins another"))
+
+    async def _greet(self, connection: Connection) -> None:
+        """The first lines: which session, which model, what the user should know."""
+        told, session = connection.initialized, ""
+        if self._options.session or self._options.continue_last:
+            session = await attach.choose(connection, self._options.session or "", self._cwd)
+        self.transcript.model = self._model or told["model"]
+        name = f"session {render.short(session)}" if session else "new session"
+        head = [line(f"agentd {told['version']} · {name} · {self.transcript.model} · /help", "notice")]
+        if told.get("notice"):
+            head.append(line(told["notice"], "notice"))
+        if told["environment_differs"]:
+            names = ", ".join(told["environment_differs"])
+            head.append(line(f"the daemon has other values of {names}; `agentctl daemon restart` takes yours", "warning"))
+        if self._options.continue_last and not session:
+            head.append(line("no earlier session in this directory: this is a new one", "notice"))
+        self._say(*head)
+        if session:
+            await self._attach(connection, session)
+
+    async def _attach(self, connection: Connection, session: str) -> None:
+        async with self._lock:
+            if session != self.transcript.session:
+                self.transcript = Transcript(after=self.transcript)
+            self._screen.show(await attach.attach(connection, session, self.transcript))
+
+
+def here() -> str:
+    """The working directory, even if it was deleted under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"

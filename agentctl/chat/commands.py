@@ -1,0 +1,82 @@
+"""Slash commands: what was typed, parsed. Pure; what they do is in chat.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from agentctl.chat.render import short
+from agentctl.text import one_line
+
+HELP = {
+    "help": "this list",
+    "new": "a new session (begins with your next message)",
+    "resume": "the recent sessions; /resume NUMBER or ID goes on with one",
+    "model": "the models; /model NAME uses one from the next message on",
+    "status": "how the daemon and this session are",
+    "queue": "what waits; /queue TEXT sends a message after the running turn (as Enter does)",
+    "steer": "/steer TEXT tells the running turn before its next step (Alt+S)",
+    "interrupt": "stops the running turn (Esc); /interrupt TEXT and goes on with TEXT",
+    "quit": "leave; what runs goes on in the daemon",
+}
+KEYS = {
+    "Enter": "send",
+    "Alt+Enter, Ctrl+J": "a new line",
+    "Alt+S": "send to the running turn",
+    "Esc": "interrupt the running turn",
+    "Ctrl+R": "search the history",
+    "Ctrl+C": "clear, then leave",
+    "Ctrl+D": "leave",
+}
+_SHAPE = re.compile(r"/([a-z]*)(?:\s+(.*))?", re.DOTALL)
+
+
+class Command(NamedTuple):
+    """A slash command; `argument` is what follows it, stripped."""
+
+    name: str
+    argument: str
+
+
+def parse(text: str) -> Command | None:
+    """The command in `text`; None if it is a message (a path like /etc/hosts is one). The name may be unknown."""
+    match = _SHAPE.fullmatch(text.strip())
+    return Command(match[1], (match[2] or "").strip()) if match else None
+
+
+def unknown(name: str) -> str:
+    """One line for a command that does not exist."""
+    near = get_close_matches(name, HELP, 1)
+    return f"there is no command /{name}; {f'did you mean /{near[0]}?' if near else '/help lists them'}"
+
+
+def help_rows() -> list[str]:
+    """What /help prints."""
+    slash = [f"  {f'/{name}':20}{text}" for name, text in HELP.items()]
+    return [*slash, *(f"  {key:20}{text}" for key, text in KEYS.items())]
+
+
+def session_row(number: int, info: Mapping[str, Any]) -> str:
+    """One line of /resume."""
+    title = one_line(info["title"], 50) or "(no title)"
+    return f"  {number:2}  {short(info['id'])}  {title}  {info['status']}  {one_line(info['cwd'], 60)}"
+
+
+def model_row(model: Mapping[str, Any]) -> str:
+    """One line of /model."""
+    gone = "" if model["available"] else " (not available)"
+    note = f"  {one_line(model['note'], 100)}" if model["note"] else ""
+    return f"{'*' if model['default'] else ' '} {one_line(model['id'], 80)}{gone}{note}"
+
+
+def answer(text: str) -> tuple[str, str] | None:
+    """An approval's answer: decision and note. `y`, `yes`; `n`, `no`, with a reason if you like. None if it is neither."""
+    word, _, note = text.strip().partition(" ")
+    match word.rstrip(",.:;").lower():
+        case "y" | "yes" if not note:
+            return "allow", ""
+        case "n" | "no":
+            return "deny", note.strip()
+    return None

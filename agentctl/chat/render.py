@@ -1,0 +1,137 @@
+"""Values to lines: how one thing looks in the transcript. Pure; every text from models, tools and files is made harmless here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from agentctl.text import one_line, visible
+
+ARGUMENTS_WIDTH = 72
+RESULT_WIDTH = 72
+QUESTION_LINES = 200
+"""An approval shows its arguments whole; beyond this many lines it says how many it hides."""
+
+
+class Line(NamedTuple):
+    """One printed line without its newline. `style` is a class of `screen.STYLE`."""
+
+    text: str
+    style: str = ""
+
+
+def line(text: str, style: str = "") -> Line:
+    """The only way to make a Line: neutralised, and certainly one line."""
+    return Line(visible(text).replace("\n", " "), style)
+
+
+def lines(text: str, style: str = "") -> list[Line]:
+    """Several lines of the same style."""
+    return [line(row, style) for row in visible(text).split("\n")]
+
+
+def user(text: str) -> list[Line]:
+    """What a person said, here or in another client."""
+    first, *rest = visible(text).strip("\n").split("\n")
+    return [line(f"> {first}", "user"), *(line(f"  {row}", "user") for row in rest)]
+
+
+def seam(text: str) -> Line:
+    """A place where the transcript is not what it would have been without a break."""
+    return line(f"── {text} ──", "seam")
+
+
+def text_of(parts: Sequence[Mapping[str, Any]]) -> str:
+    """The text of an input's or result's parts; of a blob its beginning."""
+    return "\n".join(str(part.get("text", part.get("head", ""))) for part in parts)
+
+
+def arguments(arguments_json: str, width: int = ARGUMENTS_WIDTH) -> str:
+    """A call's arguments on one line: `path='a.txt', limit=3`; what is no JSON object as it stands."""
+    try:
+        value = json.loads(arguments_json)
+    except ValueError:
+        return one_line(arguments_json, width)
+    if not isinstance(value, dict):
+        return one_line(arguments_json, width)
+    return one_line(", ".join(f"{key}={_short(item)}" for key, item in value.items()), width)
+
+
+def _short(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def running(name: str, arguments_json: str) -> Line:
+    """A call under way."""
+    return line(f"● {one_line(name, 60)}({arguments(arguments_json)}) …", "tool")
+
+
+def called(name: str, arguments_json: str, finished: Mapping[str, Any]) -> Line:
+    """A call that ended, with what came of it. The outcome is ours, the result the tool's."""
+    outcome = str(finished["outcome"])
+    result = one_line(text_of(finished["parts"]).strip(), RESULT_WIDTH)
+    seconds = float(finished.get("seconds", 0.0))
+    time = f" ({seconds:.1f} s)" if seconds >= 1 else ""
+    said = f"{outcome.replace('_', ' ')}: {result}" if outcome != "ok" else result or "done"
+    head = f"● {one_line(name, 60)}({arguments(arguments_json)})"
+    return line(f"{head} → {said}{time}", "tool" if outcome == "ok" else "tool-bad")
+
+
+def question(name: str, arguments_json: str) -> list[Line]:
+    """What an approval asks, with the arguments whole: nobody should allow what he cannot see."""
+    try:
+        pretty = json.dumps(json.loads(arguments_json), ensure_ascii=False, indent=2)
+    except ValueError:
+        pretty = arguments_json
+    body = visible(pretty).split("\n")
+    hidden = len(body) - QUESTION_LINES
+    shown = [line(f"    {row}", "question-body") for row in body[:QUESTION_LINES]]
+    more = [line(f"    … and {hidden} more lines, not shown", "warning")] if hidden > 0 else []
+    return [line(f"? The model wants to use {one_line(name, 60)}:", "question"), *shown, *more]
+
+
+def answer(decision: str, name: str, by: str, note: str) -> Line:
+    """How an approval was decided, and by whom."""
+    if by == "deadline":
+        return line(f"✗ {one_line(name, 60)} was denied: nobody answered in time", "tool-bad")
+    verb = "allowed" if decision == "allow" else "denied"
+    reason = f": {one_line(note, 200)}" if note else ""
+    mark, style = ("✓", "tool") if decision == "allow" else ("✗", "tool-bad")
+    return line(f"{mark} {one_line(name, 60)} was {verb} by {one_line(by, 40)}{reason}", style)
+
+
+def ended(outcome: str, error: Mapping[str, Any] | None) -> list[Line]:
+    """How a turn ended, if it was not simply done."""
+    why = one_line(str(error["message"]), 1000) if error else ""
+    match outcome:
+        case "done":
+            return []
+        case "cancelled":
+            return [seam("interrupted")]
+        case "failed":
+            hint = " Send the message again to retry." if error and error.get("retryable") else ""
+            return [line(f"error: {why or 'the turn failed'}{hint}", "error")]
+        case _:
+            return [seam(f"the turn was interrupted{': ' + why if why else ''}")]
+
+
+def waiting(text: str, delivery: str) -> Line:
+    """An input that no turn has taken yet."""
+    label = {"queue": "queued", "steer": "steering", "interrupt": "next"}.get(delivery, delivery)
+    return line(f"  {label}: {one_line(text, 100)}", "queued")
+
+
+def tokens(usage: Mapping[str, Any]) -> str:
+    """A turn's tokens for the status line; empty if the vendor said nothing."""
+    read, written = int(usage.get("input", 0)), int(usage.get("output", 0))
+    return f"{_count(read)} in, {_count(written)} out" if read or written else ""
+
+
+def _count(number: int) -> str:
+    return str(number) if number < 10_000 else f"{number / 1000:.0f}k"
+
+
+def short(session: str) -> str:
+    """A session id as people see it; the daemon takes any unique beginning."""
+    return one_line(session, 200)[:8]

@@ -1,0 +1,248 @@
+"""A daemon for the chat's tests, on asyncio beside it: real sockets and frames, a log per session, and turns that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from agentwire.codec import FrameReader, decode, encode
+from agentwire.errors import AgentError, Conflict, NotFound, UnknownMethod
+
+PATIENCE = 10.0
+"""Seconds after which a wait of a test has failed."""
+USAGE = {"input": 12, "output": 34, "cached": 0, "reasoning": 0}
+
+
+class FakeSession:
+    """One session: its log, and what a view says."""
+
+    def __init__(self, name: str, cwd: str) -> None:
+        self.id, self.cwd, self.title = name, cwd, ""
+        self.log: list[dict[str, Any]] = []
+        self.turn: int | None = None
+        self.queue: list[dict[str, Any]] = []
+        self.approvals: dict[str, dict[str, Any]] = {}
+        self.draft: dict[str, Any] | None = None
+        self.inputs = self.turns = 0
+
+    @property
+    def info(self) -> dict[str, Any]:
+        status = "running" if self.turn else "idle"
+        times = {"created_at": 1.0, "updated_at": 2.0, "turns": self.turns, "queued": len(self.queue)}
+        return {"id": self.id, "title": self.title, "cwd": self.cwd, "model": "fake/one", "status": status, **times}
+
+    @property
+    def view(self) -> dict[str, Any]:
+        approvals = list(self.approvals.values())
+        return {"info": self.info, "turn": self.turn, "queue": self.queue, "approvals": approvals, "draft": self.draft}
+
+
+class FakeDaemon:
+    """Listens on `path`. `calls` holds (method, params) of every request, `boot` counts starts; `hello` overrides `initialize`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.boot = 0
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.hello: dict[str, Any] = {}
+        self.sessions: dict[str, FakeSession] = {}
+        self.refuse: dict[str, AgentError] = {}
+        self.cut_before: set[str] = set()  # methods whose next request ends the connection unanswered
+        self._server: asyncio.Server | None = None
+        self._writers: dict[asyncio.StreamWriter, set[str]] = {}
+        self._changed = asyncio.Condition()
+        self._names = (f"{number:08x}{'0' * 24}" for number in itertools.count(0xA1))
+
+    async def start(self) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.boot += 1
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def stop(self) -> None:
+        """As kill -9 does: connections end, nobody listens."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.close()
+        self._writers.clear()
+
+    async def called(self, method: str, times: int = 1) -> dict[str, Any]:
+        """The parameters of the last of so many requests, once they have come."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: len(self._of(method)) >= times), PATIENCE)
+        return self._of(method)[times - 1]
+
+    def _of(self, method: str) -> list[dict[str, Any]]:
+        return [params for name, params in self.calls if name == method]
+
+    def add_session(self, cwd: str) -> FakeSession:
+        session = FakeSession(next(self._names), cwd)
+        self.sessions[session.id] = session
+        return session
+
+    @property
+    def only(self) -> FakeSession:
+        (session,) = self.sessions.values()
+        return session
+
+    def emit(self, session: FakeSession, kind: str, **data: Any) -> None:
+        """Commits an event and sends it to the watchers."""
+        event = {
+            "stream": session.id,
+            "seq": len(session.log) + 1,
+            "pos": 0,
+            "at": time.time(),
+            "kind": kind,
+            "version": 1,
+            "data": data,
+        }
+        session.log.append(event)
+        self._send(session, event)
+
+    def transient(self, session: FakeSession, kind: str, **data: Any) -> None:
+        """Sends what is not in the log."""
+        self._send(session, {"stream": session.id, "kind": kind, "data": data})
+
+    def delta(self, session: FakeSession, offset: int, text: str, *, step: int = 0, part: int = 0) -> None:
+        """A piece of text of the running turn."""
+        piece = {"part": part, "type": "text", "offset": offset, "text": text, "name": ""}
+        self.transient(session, "delta", turn=session.turns, step=step, parts=[piece])
+
+    def reply(self, session: FakeSession, text: str, *, stop: str = "end", step: int = 0) -> None:
+        """A whole reply."""
+        parts = [{"kind": "text", "text": text}]
+        self.emit(
+            session, "assistant_message", turn=session.turns, step=step, model="fake/one", parts=parts, stop=stop, usage=USAGE
+        )
+
+    def finish(self, session: FakeSession, outcome: str = "done", error: Mapping[str, Any] | None = None) -> None:
+        session.turn = None
+        self.emit(session, "turn_finished", turn=session.turns, outcome=outcome, steps=1, denials=0, usage=USAGE, error=error)
+
+    def _send(self, session: FakeSession, event: dict[str, Any]) -> None:
+        for writer, watched in self._writers.items():
+            if session.id in watched:
+                writer.write(encode({"jsonrpc": "2.0", "method": "event", "params": event}))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers[writer] = set()
+        frames = FrameReader()
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                for frame in frames.feed(data):
+                    assert isinstance(frame, bytes)
+                    await self._answer(decode(frame), writer)
+        self._writers.pop(writer, None)
+        writer.close()
+
+    async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        method, params = request["method"], request["params"]
+        self.calls.append((method, params))
+        if method in self.cut_before:
+            self.cut_before.discard(method)
+            writer.close()
+        else:
+            answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+            try:
+                if method in self.refuse:
+                    raise self.refuse.pop(method)
+                handler = getattr(self, f"_do_{method.replace('/', '_')}", None)
+                if handler is None:
+                    raise UnknownMethod(method)
+                answer["result"] = handler(params, writer)
+            except AgentError as error:
+                answer["error"] = error.to_wire()
+            writer.write(encode(answer))
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _session(self, params: dict[str, Any]) -> FakeSession:
+        for name, session in self.sessions.items():
+            if name.startswith(params["session"]):
+                return session
+        raise NotFound(f"there is no session {params['session']}")
+
+    def _do_initialize(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        told = {"protocol": 1, "version": "0", "pid": 1, "boot": str(self.boot), "user": "local", "model": "fake/one"}
+        return {**told, "environment_differs": [], "notice": "", **self.hello}
+
+    def _do_session_create(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        session = self.add_session(params["cwd"])
+        self.emit(session, "session_created", title="", cwd=params["cwd"], model="fake/one", environment={})
+        return session.info
+
+    def _do_session_get(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return self._session(params).info
+
+    def _do_session_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        cwd = params.get("cwd", "")
+        found = [session.info for session in reversed(self.sessions.values()) if session.cwd.startswith(cwd)]
+        return {"sessions": found[: params["limit"]], "cursor": ""}
+
+    def _do_session_watch(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        session = self._session(params)
+        self._writers[writer].add(session.id)
+        return {"session": session.id, "seq": len(session.log), "boot": str(self.boot), "view": session.view}
+
+    def _do_session_unwatch(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        self._writers[writer].discard(self._session(params).id)
+        return {}
+
+    def _do_event_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        log, limit = self._session(params).log, params["limit"]
+        if "before" in params:
+            return {"events": log[: params["before"] - 1][-limit:], "more": params["before"] - 1 > limit}
+        return {"events": log[params["after"] :][:limit], "more": len(log) - params["after"] > limit}
+
+    def _do_session_prompt(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        session = self._session(params)
+        session.inputs += 1
+        item = {"input": session.inputs, "parts": params["parts"], "delivery": params["delivery"]}
+        item |= {"interactive": params["interactive"], "model": "fake/one", "max_steps": 0}
+        self.emit(session, "input_accepted", **item)
+        if session.turn is None:
+            self.begin(session, session.inputs)
+        else:
+            session.queue.append(item)
+        return {"input": session.inputs, "seq": len(session.log), "turn": session.turn}
+
+    def begin(self, session: FakeSession, number: int) -> None:
+        """A turn begins with this input."""
+        session.turns += 1
+        session.turn = session.turns
+        session.queue = [item for item in session.queue if item["input"] != number]
+        self.emit(session, "turn_started", turn=session.turns, input=number, model="fake/one")
+
+    def _do_session_cancel(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        session = self._session(params)
+        turn = session.turn
+        if turn is not None:
+            self.finish(session, "cancelled")
+        return {"turn": turn}
+
+    def ask(self, session: FakeSession, call: str, name: str, arguments_json: str) -> None:
+        """An approval is requested."""
+        body = {"call": call, "name": name, "arguments_json": arguments_json, "arguments_hash": "h", "expires_at": 9e9}
+        session.approvals[call] = body
+        self.emit(session, "approval_requested", turn=session.turns, **body)
+
+    def _do_approval_answer(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        session = self._session(params)
+        if session.approvals.pop(params["call"], None) is None:
+            raise Conflict("the call was answered by somebody else: deny")
+        answer = {"call": params["call"], "decision": params["decision"], "by": "local", "note": params["note"]}
+        self.emit(session, "approval_answered", turn=session.turns, **answer)
+        return {}
+
+    def _do_model_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return {"models": [{"id": "fake/one", "context": 1, "default": True, "available": True, "note": "a fake"}]}
+
+    def _do_daemon_status(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return {"version": "0", "pid": 1, "sessions": len(self.sessions), "running": 0, "warnings": ["look out"]}

@@ -1,0 +1,282 @@
+"""Every way a model server can fail, played for real: the error's class, what was given before it, and how often it was asked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import pytest
+import trio
+
+from agentd.ports import Delta
+from agentd.providers.openai import OpenAIProvider
+from agentwire.config import OpenAIConfig, Timeouts
+from agentwire.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    OutOfCredit,
+    ProviderDown,
+    ProviderError,
+    RateLimited,
+    Refused,
+)
+from tests.fakes.model_script import (
+    Answer,
+    Call,
+    Cut,
+    Drop,
+    Event,
+    Fail,
+    Hang,
+    Huge,
+    Pings,
+    Raw,
+    Reply,
+    Say,
+    Silent,
+    Think,
+    error,
+    text,
+)
+from tests.providers.scenes import HELLO, KEY, ask, whole, wired
+
+STATUSES: list[tuple[Answer, type[ProviderError]]] = [
+    (error(400), BadRequest),
+    (error(400, code="context_length_exceeded"), ContextTooLong),
+    (error(400, code="content_policy_violation"), Refused),
+    (error(401, code="invalid_api_key"), AuthFailed),
+    (error(402), OutOfCredit),
+    (error(403), AuthFailed),
+    (error(404, code="model_not_found"), BadRequest),
+    (error(422), BadRequest),
+    (error(429, code="insufficient_quota"), OutOfCredit),
+    (error(429), RateLimited),
+    (error(500), ProviderDown),
+    (error(503), ProviderDown),
+    (error(529), ProviderDown),
+    (Fail(502, "<html>Bad Gateway</html>", content_type="text/html"), ProviderDown),
+    (Fail(500, ""), ProviderDown),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), STATUSES)
+async def test_status(answer: Answer, expected: type[ProviderError]) -> None:
+    """Each has its class, and is asked for once: repeating is the router's business."""
+    async with wired([answer, text("second")]) as (server, provider):
+        with pytest.raises(expected) as caught:
+            await ask(provider)
+        assert type(caught.value) is expected
+        assert str(caught.value).startswith("127.0.0.1")
+        assert len(server.seen) == 1
+
+
+async def test_retry_after() -> None:
+    async with wired([error(429, retry_after="7")]) as (_, provider):
+        with pytest.raises(RateLimited) as caught:
+            await ask(provider)
+        assert caught.value.retry_after == 7
+
+
+# What comes after "one two " when the reply breaks, and what is said of it.
+BREAKS: list[tuple[Reply, str]] = [
+    (Reply([Cut()]), "cut the reply off"),
+    (Reply([Cut(reset=True)]), "cut the reply off"),
+    (Reply([Say("one two "), Cut()]), "cut the reply off"),
+    (Reply([Say("one two "), Cut(reset=True)]), "cut the reply off"),
+    (Reply([Say("one two "), Call("look", {"at": "x"}, cut=1), Cut()]), "cut the reply off"),
+    (Reply([Say("one two "), Raw(b'data: {"choi'), Cut()]), "cut the reply off"),
+    (Reply([Say("one two ")], finish="", done=False), "cut the reply off"),
+    (Reply([Say("one two ")], finish=""), "cut the reply off"),
+    (Reply([Say("one two "), Raw(b"\x00\x01garbage\n")]), "no server-sent event"),
+    (Reply([Say("one two "), Raw(b"data: {garbage\n\n")]), "no chat completion chunk"),
+    (Reply([Say("one two "), Event({"error": {"message": "broke", "code": "server_error"}}), Hang()]), "reported an error"),
+    (Reply([Say("one two "), Huge()]), "line longer than 8 MiB"),
+]
+
+
+@pytest.mark.parametrize(("reply", "said"), BREAKS)
+async def test_break_in_the_reply(reply: Reply, said: str) -> None:
+    """What was given until then stays given; the error is a retryable one that names the server."""
+    async with wired([reply, text("second")]) as (server, provider):
+        given: list[Delta] = []
+        with pytest.raises(ProviderDown, match=re.escape(said)) as caught:
+            await ask(provider, into=given)
+        assert "127.0.0.1" in caught.value.message
+        assert whole(given).text in {"", "one two "}
+        assert whole(given).stop is None
+        assert (await ask(provider)).text == "second"
+        assert len(server.seen) == 2
+
+
+async def test_error_in_the_stream_has_its_class() -> None:
+    broken = Reply([Think("hm"), Event({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}), Hang()])
+    async with wired([broken]) as (server, provider):
+        with pytest.raises(RateLimited, match="slow down"):
+            await ask(provider)
+        await server.gone(1)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_cut_before_the_answer(reset: bool) -> None:
+    async with wired([Drop(reset=reset), text("second")]) as (server, provider):
+        with pytest.raises(ProviderDown, match="cannot reach 127"):
+            await ask(provider)
+        assert len(server.seen) == 1
+        assert (await ask(provider)).text == "second"
+
+
+async def test_nobody_listens() -> None:
+    with trio.socket.socket() as unused:
+        await unused.bind(("127.0.0.1", 0))  # taken, but not listening
+        port = unused.getsockname()[1]
+        provider = OpenAIProvider(OpenAIConfig(base_url=f"http://127.0.0.1:{port}/v1"), Timeouts())
+        with pytest.raises(ProviderDown, match="cannot reach 127"):
+            await ask(provider)
+        with pytest.raises(ProviderDown):
+            await provider.models()
+        await provider.aclose()
+
+
+async def test_unknown_host() -> None:
+    provider = OpenAIProvider(OpenAIConfig(base_url="http://no-such-host.invalid/v1"), Timeouts())
+    with pytest.raises(ProviderDown, match="cannot reach no-such-host"):
+        await ask(provider)
+    await provider.aclose()
+
+
+async def test_server_that_does_not_speak_tls() -> None:
+    async with wired([text("hi")]) as (server, _):
+        provider = OpenAIProvider(OpenAIConfig(base_url=server.url.replace("http:", "https:")), Timeouts(connect=SHORT))
+        with pytest.raises(ProviderDown):
+            await ask(provider)
+        await provider.aclose()
+
+
+# --- silence --------------------------------------------------------------------------------------------------------------------
+
+SHORT = 0.03  # seconds
+STOP = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "timeouts", "said"),
+    [
+        (Silent(), Timeouts(first_event=SHORT), "did not answer within 0.03 s"),
+        (Reply([Hang()], role=False), Timeouts(first_event=SHORT), "sent no event within 0.03 s"),
+        (Reply([Pings()], role=False), Timeouts(first_event=SHORT), "sent no event within 0.03 s"),
+        (Reply([Hang()]), Timeouts(between_events=SHORT), "fell silent for 0.03 s"),
+        (Reply([Say("one two "), Hang()]), Timeouts(between_events=SHORT), "fell silent for 0.03 s"),
+        (Reply([Say("one two "), Pings()]), Timeouts(between_events=SHORT), "fell silent for 0.03 s"),
+        (Reply([Say("one two " * 50, delay=0.005)]), Timeouts(step=SHORT), "did not finish its reply within 0.03 s"),
+    ],
+)
+async def test_silence(answer: Answer, timeouts: Timeouts, said: str) -> None:
+    """A server that hangs or only pings is left, and sees it; what it gave stays given."""
+    async with wired([answer], timeouts) as (server, provider):
+        with pytest.raises(ProviderDown, match=re.escape(said)):
+            await ask(provider)
+        await server.gone(1)
+        assert len(server.seen) == 1
+
+
+async def test_slow_but_steady_is_no_silence() -> None:
+    """Each event starts the wait anew: a reply may take many times the longest silence."""
+    async with wired([Reply([Say("a " * 15, delay=0.01)])], Timeouts(between_events=0.1)) as (_, provider):
+        assert (await ask(provider)).text == "a " * 15
+
+
+async def test_server_that_keeps_the_body_open_after_the_end() -> None:
+    """The reply is whole with `[DONE]`: who waits for it is not kept waiting."""
+    async with wired(
+        [Reply([Say("hi"), Raw(b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'), Hang()])]
+    ) as (_, provider):
+        with trio.fail_after(5):
+            assert (await ask(provider)).text == "hi"
+
+
+async def test_silence_after_the_finish_reason_is_forgiven() -> None:
+    """Only usage may be missing: no reason to ask for the reply again."""
+    async with wired([Reply([Say("hi"), Raw(STOP), Hang()])], Timeouts(between_events=SHORT)) as (_, provider):
+        assert (await ask(provider)).stop == "end"
+
+
+async def test_missing_done_is_forgiven() -> None:
+    async with wired([Reply([Say("hi")], done=False)]) as (_, provider):
+        assert (await ask(provider)).stop == "end"
+
+
+async def test_invalid_utf8_is_replaced() -> None:
+    bad = Raw(b'data: {"choices":[{"delta":{"content":"a\xff"}}]}\n\n')
+    async with wired([Reply([bad, Say("b")])]) as (_, provider):
+        assert (await ask(provider)).text == "a\ufffdb"
+
+
+# --- the wrong kind of answer ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer", [Fail(200, "<html>", content_type="text/html; charset=utf-8"), Reply([], content_type="text/html")]
+)
+async def test_web_page_instead_of_a_stream(answer: Answer) -> None:
+    """The user is told where to look."""
+    async with wired([answer]) as (server, provider):
+        with pytest.raises(ProviderDown, match="answered with text/html instead of an event stream") as caught:
+            await ask(provider)
+        assert server.url in caught.value.message
+
+
+async def test_error_with_a_good_status() -> None:
+    body = json.dumps({"error": {"message": "no credit", "code": "insufficient_quota"}})
+    async with wired([Fail(200, body)]) as (_, provider):
+        with pytest.raises(OutOfCredit, match="no credit"):
+            await ask(provider)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    """The key goes to no other address; the user is told which it was."""
+    async with wired([text("must not be asked")]) as (other, _):
+        to = f"{other.url}/chat/completions"
+        async with wired([Fail(status, "", {"location": to})]) as (server, provider):
+            with pytest.raises(BadRequest, match="redirects to") as caught:
+                await ask(provider)
+            assert to in caught.value.message
+            assert len(server.seen) == 1
+        assert not other.connections
+
+
+async def test_key_in_a_redirect() -> None:
+    """A key in the address is masked like any other."""
+    async with wired([Fail(302, "", {"location": f"http://elsewhere.invalid/?key={KEY}"})]) as (_, provider):
+        with pytest.raises(BadRequest, match=r"elsewhere\.invalid/\?key=\*\*\*"):
+            await ask(provider)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(401, f"Incorrect API key provided: {KEY}."),
+        error(500, f"key {KEY}"),
+        Fail(200, json.dumps({"error": f"key {KEY}"})),
+        Reply([Event({"error": {"message": f"key {KEY}"}})]),
+        Reply([Raw(f"{KEY}\n".encode())]),
+    ],
+)
+async def test_key_is_in_no_error_and_no_log(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    """Also when the host quotes it back, and with every library at its most talkative."""
+    caplog.set_level(logging.DEBUG)
+    async with wired([answer]) as (_, provider):
+        with pytest.raises(ProviderError) as caught:
+            await ask(provider, HELLO)
+    assert KEY not in str(caught.value) + repr(caught.value) + json.dumps(caught.value.to_wire())
+    assert "***" in caught.value.message
+    assert KEY not in caplog.text
+
+
+async def test_unmasked_errors_are_left_alone() -> None:
+    """Without a key nothing is replaced."""
+    async with wired([error(500, "***")], key="") as (_, provider):
+        with pytest.raises(ProviderDown, match=r"500: \*\*\*"):
+            await ask(provider)
