@@ -146,7 +146,7 @@ def _repr(value: object) -> str:
 
 def _json(event: dict[str, Any]) -> str:
     """Pure ASCII, so that no terminal obeys what a model or a tool put into it."""
-    return json.dumps({"timestamp": event.pop("timestamp"), "level": event.pop("level"), **event})
+    return json.dumps({key: event.pop(key, "") for key in ("timestamp", "level", "event")} | event)
 
 
 def _text(event: dict[str, Any]) -> str:

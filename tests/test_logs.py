@@ -76,6 +76,7 @@ def test_json_line(as_json: Log) -> None:
     """One object a line; structured values stay structured, others become their repr."""
     as_json.logger.warning("tool ended", call={"id": "c", "codes": (1, 2)}, path=Path("/x"), none=None)
     event = as_json.last()
+    assert list(event)[:3] == ["timestamp", "level", "event"]
     assert re.fullmatch(r"[\d-]{10}T[\d:.]+Z", event.pop("timestamp"))
     assert event == {
         "level": "warning",
