@@ -118,7 +118,7 @@ class Daemon:
                         await work.start(parts.sessions.run_work)
                         async with trio.open_nursery() as intake:
                             intake.start_soon(listener.serve, connections)
-                            await self._recover(clean)
+                            await self._recover(clean=clean)
                             ready()
                             notify("READY=1")
                             await self._stop_asked.wait()
@@ -146,7 +146,7 @@ class Daemon:
             log.warning("resumes_suspended", unclean_starts=len(recent))
         return not unclean
 
-    async def _recover(self, clean: bool) -> None:
+    async def _recover(self, *, clean: bool) -> None:
         assert self._parts is not None
         turn = self._config.turn
         resume = turn.resume == "auto" and not self._resumes_suspended

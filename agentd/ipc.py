@@ -1,8 +1,8 @@
 """The Unix socket: listener, peer credentials, frames in, coalesced bytes out.
 
-Theory of operation: `Connection.send` writes with one non-blocking `send` in the caller's own task (a switch to a writer task for each
-token costs more than the write). What the socket refuses waits in a deque, and the connection's writer task joins and writes it when
-the socket takes more. A peer that does not read is not read from either once its backlog is full.
+Theory of operation: `Connection.send` writes with one non-blocking `send` in the caller's own task (a switch to a writer task for
+each token costs more than the write). What the socket refuses waits in a deque, and the connection's writer task joins and
+writes it when the socket takes more. A peer that does not read is not read from either once its backlog is full.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ class Listener:
             os.chmod(self._path, 0o600)
             listening.listen(_BACKLOG)
         except OSError as error:
-            raise ConfigError(f"cannot listen on {self._path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write.") from error
+            raise ConfigError(
+                f"cannot listen on {self._path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write."
+            ) from error
         self._socket = listening
 
     async def serve(self, connections: trio.Nursery) -> None:
@@ -219,5 +221,11 @@ class Listener:
 def check_directory(path: str) -> None:
     """Refuse a directory in which another user could put a socket in place of ours."""
     found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), 0) or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX):
-        raise ConfigError(f"{path} is not a directory of ours alone (owner {found.st_uid}, mode {found.st_mode & 0o7777:o}); chmod it to 0700")
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid not in (os.getuid(), 0)
+        or (found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX)
+    ):
+        raise ConfigError(
+            f"{path} is not a directory of ours alone (owner {found.st_uid}, mode {found.st_mode & 0o7777:o}); chmod it to 0700"
+        )

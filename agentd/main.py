@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agentd", description="The agentd daemon, in the foreground. agentctl starts it by itself.")
+    parser = argparse.ArgumentParser(
+        prog="agentd", description="The agentd daemon, in the foreground. agentctl starts it by itself."
+    )
     parser.add_argument("-c", "--config", action="append", default=[], metavar="KEY=VALUE", help="set a configuration value")
     parser.add_argument("--version", action="version", version=f"agentd {__version__}")
     return parser
@@ -136,7 +138,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AgentError:
 
 def _failed(error: AgentError, starter: _Starter) -> int:
     starter.failed(error)
-    print(f"agentd: {error}", file=sys.stderr)
+    sys.stderr.write(f"agentd: {error}\n")
     if isinstance(error, StoreError):
         import structlog
 

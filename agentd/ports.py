@@ -244,7 +244,7 @@ class Store(Protocol):
         """The digest and stored reply of an idempotency key, for 24 h."""
 
     def save_draft(self, stream: str, chunk: bytes) -> None:
-        """Add to the stream's draft with the next commit; the draft vanishes with the stream's next assistant message or turn end."""
+        """Add to the stream's draft with the next commit; it vanishes with the stream's next assistant message or turn end."""
 
     async def load_draft(self, stream: str) -> Sequence[bytes]: ...
 

@@ -1,9 +1,9 @@
 """A JSON-RPC session over any message stream: handshake, dispatch, watches.
 
 Theory of operation: the transport feeds frames to `handle`, one after the other, and gives an `Outlet` that takes frames without
-waiting. Requests of one connection are answered in order. A watch is a subscriber of the bus that writes each event's bytes straight
-to the outlet; between taking the view, answering and joining the tail there is no await, so view and tail meet exactly. A replay reads
-pages from the store at the pace of the reader, and joins the tail at the moment it has reached it.
+waiting. Requests of one connection are answered in order. A watch is a subscriber of the bus that writes each event's bytes
+straight to the outlet; between taking the view, answering and joining the tail there is no await, so view and tail meet exactly. A
+replay reads pages from the store at the pace of the reader, and joins the tail at the moment it has reached it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agentwire import convert
 from agentwire import events as ev
 from agentwire import methods as m
 from agentwire.codec import Oversized
-from agentwire.environment import fingerprint
+from agentwire.environment import differing
 from agentwire.errors import AgentError, NotFound, ProtocolError, VersionMismatch
 from agentwire.messages import PROTOCOL_VERSION, Request, error_frame, parse_request, result_frame
 
@@ -93,7 +93,9 @@ class _Watch:
 class Session:
     """One peer. `nursery` holds its replays and ends with its connection."""
 
-    def __init__(self, api: Api, bus: Bus, store: Store, caller: Caller, hello: Hello, outlet: Outlet, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, api: Api, bus: Bus, store: Store, caller: Caller, hello: Hello, outlet: Outlet, nursery: trio.Nursery
+    ) -> None:
         self._api, self._bus, self._store, self._caller = api, bus, store, caller
         self._hello, self._outlet, self._nursery = hello, outlet, nursery
         self._watches: dict[str, _Watch] = {}
@@ -144,8 +146,6 @@ class Session:
         self._initialized = True
         if params.client in ("agentctl run", "agentctl chat"):
             self._hello.prompting()
-        ours = fingerprint(self._hello.environment, params.salt)
-        differs = tuple(sorted(name for name, digest in params.environment.items() if ours.get(name) != digest))
         return m.Initialized(
             protocol=PROTOCOL_VERSION,
             version=self._hello.version,
@@ -153,7 +153,7 @@ class Session:
             boot=self._hello.boot,
             user=self._caller.user,
             model=self._hello.model,
-            environment_differs=differs,
+            environment_differs=differing(params.environment, self._hello.environment, params.salt),
             notice=self._hello.notice(),
         )
 
@@ -213,5 +213,3 @@ class Session:
         """The peer is gone."""
         for watch in tuple(self._watches.values()):
             self._drop(watch)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import secrets
@@ -49,7 +49,7 @@ class WallClock:
         return time.time()
 
     def facts(self) -> Facts:
-        today = datetime.datetime.fromtimestamp(self.now()).astimezone()
+        today = dt.datetime.fromtimestamp(self.now()).astimezone()
         return Facts(date=today.strftime("%A %d %B %Y"), platform=_PLATFORM, user=_USER)
 
 
@@ -104,7 +104,7 @@ def _assemble(
         pid=os.getpid(),
         boot=daemon.boot,
         model=config.model,
-        environment=os.environ,
+        environment=config.environment,
         notice=lambda: _DEMO.format(model=config.model) if config.model.startswith("local/") else "",
         prompting=daemon.expect_prompt,
     )

@@ -1,8 +1,9 @@
 """run_turn: the loop around `decide.next_action`. It keeps nothing that the log does not have.
 
-Theory of operation: look at the state, do the one thing that `next_action` names, append what came of it, look again. A crash at any
-point loses only the doing, never the knowing; recovery enters the same loop. The turn lives in one cancel scope (`live.scope`): a
-cancel closes the provider's stream and kills its tools together, and `close` writes what the log needs for a valid history.
+Theory of operation: look at the state, do the one thing that `next_action` names, append what came of it, look again. A crash at
+any point loses only the doing, never the knowing; recovery enters the same loop. The turn lives in one cancel scope
+(`live.scope`): a cancel closes the provider's stream and kills its tools together, and `_close` writes what the log needs for a
+valid history.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agentd.core.live import DraftSaver, Live
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts, build_prompt
 from agentd.core.state import Call
-from agentd.core.tools import Tools, finished, plan
+from agentd.core.tools import Planner, Tools, finished
 from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
 from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
@@ -54,7 +55,15 @@ class AgentLoop:
     """Runs turns. One instance serves all sessions; everything about a turn is in its `Live`."""
 
     def __init__(
-        self, store: Store, bus: Bus, models: Models, tools: Tools, saver: DraftSaver, clock: Clock, facts: Callable[[], Facts], settings: LoopSettings
+        self,
+        store: Store,
+        bus: Bus,
+        models: Models,
+        tools: Tools,
+        saver: DraftSaver,
+        clock: Clock,
+        facts: Callable[[], Facts],
+        settings: LoopSettings,
     ) -> None:
         self._store, self._bus, self._models, self._tools = store, bus, models, tools
         self._saver, self._clock, self._facts, self._settings = saver, clock, facts, settings
@@ -79,7 +88,9 @@ class AgentLoop:
                 raise
             bug = uuid4().hex[:12]
             log.exception("turn_bug", session=live.state.id, id=bug)
-            end = Finish("failed", InternalError(f"a bug in agentd ended the turn; its traceback is in the log under {bug}", id=bug))
+            end = Finish(
+                "failed", InternalError(f"a bug in agentd ended the turn; its traceback is in the log under {bug}", id=bug)
+            )
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE):
                 await self._close(live, end)
@@ -160,10 +171,17 @@ class AgentLoop:
             parts = tuple(part for part in parts if not isinstance(part, ToolCall))
         calls = [part for part in parts if isinstance(part, ToolCall)]
         stop = "tool_calls" if calls else "end" if stop == "tool_calls" else stop
-        message = ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop=stop, usage=draft.usage)
-        until = self._clock.now() + self._settings.approval_deadline
-        policy = self._settings.policy
-        return [message, *plan(calls, self._tools, policy, turn=turn.number, interactive=turn.interactive, approve_until=until)]
+        message = ev.AssistantMessage(
+            turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop=stop, usage=draft.usage
+        )
+        planner = Planner(
+            tools=self._tools,
+            policy=self._settings.policy,
+            turn=turn.number,
+            interactive=turn.interactive,
+            approve_until=self._clock.now() + self._settings.approval_deadline,
+        )
+        return [message, *planner.plan(calls)]
 
     async def _seam(self, live: Live, draft: Draft, error: ProviderError) -> None:
         """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""

@@ -217,7 +217,9 @@ class Api:
             raise Conflict("the question was about other arguments; look at it again")
         if not call.awaits_answer or not live.reserve_answer(call.id, caller.user):
             answer = f" ({call.decision})" if call.decision else ""
-            raise Conflict(f"already answered by {call.decided_by or 'somebody else'}{answer}", decision=call.decision, by=call.decided_by)
+            raise Conflict(
+                f"already answered by {call.decided_by or 'somebody else'}{answer}", decision=call.decision, by=call.decided_by
+            )
         body = ev.ApprovalAnswered(turn=turn.number, call=call.id, decision=params.decision, by=caller.user, note=params.note)
         try:
             await self._append(live.new([body]))
@@ -240,14 +242,14 @@ class Api:
         # with the commit or with an error.
         with trio.CancelScope(shield=True):
             committed = await self._store.append(events, key=key)
-        return committed
+        return committed  # noqa: RET504 - mypy takes any cancel scope for one that may swallow the return
 
     async def _once(self, caller: Caller, name: str, params: Any, action: Callable[[], Awaitable[Any]]) -> Any:
         """Run `action`, or answer as it was answered before under the same key; a second request waits for a running first."""
         if not params.key:
             return await action()
         mine = (caller.user, params.key)
-        while running := self._inflight.get(mine):
+        while (running := self._inflight.get(mine)) is not None:
             await running.wait()
         done = self._inflight[mine] = trio.Event()
         try:
@@ -284,4 +286,3 @@ def _new_info(event: ev.Event) -> SessionInfo:
         turns=0,
         queued=0,
     )
-

@@ -75,7 +75,9 @@ def next_action(state: SessionState) -> Action:
     if turn.stop in ("end", "length") and not turn.steered:
         return Finish("done")
     if turn.steps >= turn.max_steps:
-        return Finish("failed", TurnLimit(f"the turn reached its limit of {turn.max_steps} model requests; ask to go on, or raise the limit"))
+        return Finish(
+            "failed", TurnLimit(f"the turn reached its limit of {turn.max_steps} model requests; ask to go on, or raise the limit")
+        )
     return CallModel()
 
 
@@ -100,7 +102,9 @@ def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
     turn = state.open_turn
     if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not (parts := draft.partial()):
         return []
-    return [ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop="interrupted", usage=draft.usage)]
+    return [
+        ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop="interrupted", usage=draft.usage)
+    ]
 
 
 def close_turn(state: SessionState, draft: Draft | None, end: Finish) -> list[Any]:

@@ -102,7 +102,9 @@ class Draft:
 
     def reply(self, call_id: str) -> tuple[ReplyPart, ...]:
         """The parts of the whole reply; call number `i` of the reply gets the id `call_id-i`."""
-        return tuple(_reply_part(part, f"{call_id}-{number}") for number, part in sorted(self._parts.items()) if _worth_keeping(part))
+        return tuple(
+            _reply_part(part, f"{call_id}-{number}") for number, part in sorted(self._parts.items()) if _worth_keeping(part)
+        )
 
     def partial(self) -> tuple[ReplyPart, ...]:
         """What can be kept of a reply that broke off: half a tool call cannot."""

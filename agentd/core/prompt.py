@@ -24,13 +24,13 @@ class Facts:
 
 
 _LARGE = """\
-You are agentd, an agent that works for {user} through a terminal. You run as a daemon on {user}'s machine: the session goes on when \
-the terminal is closed, and your answers are read in a terminal.
+You are agentd, an agent that works for {user} through a terminal. You run as a daemon on {user}'s machine: the session goes on \
+when the terminal is closed, and your answers are read in a terminal.
 
 # Manner
-Be brief and direct: answer the question, then stop. Plain text or light Markdown; no tables wider than 80 columns; code in fenced blocks \
-with the language named. Say what you did, not what you are going to do. If you do not know, or could not verify, say so in one sentence. \
-Ask only when the answer changes what you would do.
+Be brief and direct: answer the question, then stop. Plain text or light Markdown; no tables wider than 80 columns; code in fenced \
+blocks with the language named. Say what you did, not what you are going to do. If you do not know, or could not verify, say so in \
+one sentence. Ask only when the answer changes what you would do.
 
 # Surroundings
 Date: {date}
@@ -41,15 +41,15 @@ Working directory: {cwd}
 _TOOLS = """
 # Tools
 Use a tool when it gets you a fact or an effect that you need; never invent a tool's result. Independent calls go into one reply, \
-dependent ones into the next. A result that says `unknown` or `interrupted` means the effect may have happened: look before you repeat it. \
-A denied call is the user's decision: do not try to get the same effect another way; say what you would need.
+dependent ones into the next. A result that says `unknown` or `interrupted` means the effect may have happened: look before you \
+repeat it. A denied call is the user's decision: do not try to get the same effect another way; say what you would need.
 """
 
 _EMBEDDED = "You are a helpful assistant. Answer the question directly, briefly and truthfully. If you do not know, say so."
 
 _SHARE = 4
-"""Over budget, the oldest turns go in steps of a quarter of the budget, so that the beginning of the prompt (and the vendor's cache of
-it) stays the same for many turns."""
+"""Over budget, the oldest turns go in steps of a quarter of the budget, so that the beginning of the prompt (and the vendor's cache
+of it) stays the same for many turns."""
 
 _PER_MESSAGE = 16
 """Characters a message costs beside its text (roles, separators)."""
@@ -124,8 +124,8 @@ def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
     kept = messages[begin:]
     if (size := sum(map(size_of, kept))) > budget:
         raise ContextTooLong(
-            f"this turn has about {size:,} characters, and the model takes {max(0, budget):,}. Shorten the input, or choose a model with a larger "
-            "context (--model)."
+            f"this turn has about {size:,} characters, and the model takes {max(0, budget):,}. Shorten the input, or choose a "
+            "model with a larger context (--model)."
         )
     return kept
 

@@ -1,14 +1,16 @@
 """Sessions: which are loaded, who may touch them, what starts and ends their turns.
 
-Theory of operation: `on_commit` is the only way anything changes. An event that opens a turn (`turn_started`, `turn_resumed`) starts its
-task there and then, whoever appended it and whether or not they still wait. Admission decides and reserves without an await, then
-enqueues; the queue's order is the order of decisions. A session is loaded on use and unloaded when idle: cost follows what is open.
+Theory of operation: `on_commit` is the only way anything changes. An event that opens a turn (`turn_started`, `turn_resumed`)
+starts its task there and then, whoever appended it and whether or not they still wait. Admission decides and reserves without an
+await, then enqueues; the queue's order is the order of decisions. A session is loaded on use and unloaded when idle: cost follows
+what is open.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -116,7 +118,7 @@ class Sessions:
     async def _load(self, session: str) -> Live | None:
         if not session:
             return None
-        while waiting := self._loading.get(session):
+        while (waiting := self._loading.get(session)) is not None:
             await waiting.wait()
         if live := self._lives.get(session):
             return live
@@ -162,7 +164,9 @@ class Sessions:
         """Decide on an input, without an await: (its number, the turn it starts or None, what to append)."""
         self.refuse_if_stopping()
         if len(live.state.queue) >= MAX_QUEUED:
-            raise Overloaded(f"{MAX_QUEUED} inputs are waiting in this session already; wait for some to be answered", retry_after=5.0)
+            raise Overloaded(
+                f"{MAX_QUEUED} inputs are waiting in this session already; wait for some to be answered", retry_after=5.0
+            )
         live.inputs += 1
         number = live.inputs
         accepted = ev.InputAccepted(
@@ -252,9 +256,9 @@ class Sessions:
                     self.kick(live)
             elif self._work is not None:
                 live.busy = True
-                self._work.start_soon(self._recover_turn, live, resume, clean, grace)
+                self._work.start_soon(partial(self._recover_turn, live, resume=resume, clean=clean, grace=grace))
 
-    async def _recover_turn(self, live: Live, resume: bool, clean: bool, grace: float) -> None:
+    async def _recover_turn(self, live: Live, *, resume: bool, clean: bool, grace: float) -> None:
         await self._tools.refresh()  # what is safe to repeat is a question to today's tools
         turn = live.state.open_turn
         draft = Draft.restore(turn.number, turn.steps, await self._store.load_draft(live.state.id))
@@ -271,7 +275,7 @@ class Sessions:
             self._free(live)
 
     async def _somebody_watches(self, live: Live, grace: float) -> bool:
-        """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to return."""
+        """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to come."""
         with trio.move_on_after(grace):
             while not live.watchers:
                 await live.changed()

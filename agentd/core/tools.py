@@ -1,6 +1,6 @@
 """The registry of tools and the planning of calls: what is asked for, what may run, what is refused before it starts.
 
-Theory of operation: a reply's calls go to the log together with the reply (`plan`): each as `tool_planned` and, in the same
+Theory of operation: a reply's calls go to the log together with the reply (`Planner`): each as `tool_planned` and, in the same
 transaction, how it begins: `tool_started` where permission is plain, `approval_requested` where a person must be asked,
 `tool_finished` where it cannot run at all. From then on the log knows of every effect before it happens.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from attrs import frozen
 
 from agentd.core.permit import Policy, decide
 from agentd.ports import ToolContext, ToolOutcome, ToolSource, ToolSpec
@@ -69,48 +70,61 @@ def arguments_hash(name: str, arguments_json: str) -> str:
     return hashlib.sha256(f"{name}\0{arguments_json}".encode()).hexdigest()
 
 
-def plan(
-    calls: Iterable[ToolCall], tools: Tools, policy: Policy, *, turn: int, interactive: bool, approve_until: float
-) -> list[Any]:
-    """The events that commit with the reply that made `calls`. `approve_until`: seconds since the epoch."""
-    bodies: list[Any] = []
-    for call in calls:
-        found = tools.find(call.name)
-        spec = found[1] if found else None
-        digest = arguments_hash(call.name, call.arguments_json)
-        bodies.append(
-            ev.ToolPlanned(
-                turn=turn,
+@frozen(kw_only=True)
+class Planner:
+    """Plans the calls of one reply. `approve_until`: seconds since the epoch, when an unanswered question becomes a no."""
+
+    tools: Tools
+    policy: Policy
+    turn: int
+    interactive: bool
+    approve_until: float
+
+    def plan(self, calls: Iterable[ToolCall]) -> list[Any]:
+        """The events that commit with the reply that made `calls`."""
+        bodies: list[Any] = []
+        for call in calls:
+            found = self.tools.find(call.name)
+            spec = found[1] if found else None
+            planned = ev.ToolPlanned(
+                turn=self.turn,
                 call=call.id,
                 name=call.name,
                 arguments_json=call.arguments_json,
-                arguments_hash=digest,
+                arguments_hash=arguments_hash(call.name, call.arguments_json),
                 effect=spec.effect if spec else "once",
             )
-        )
-        bodies.append(_beginning(call, spec, tools, policy, turn, interactive, digest, approve_until))
-    return bodies
+            bodies += [planned, self._beginning(planned, spec)]
+        return bodies
 
+    def _beginning(self, planned: ev.ToolPlanned, spec: ToolSpec | None) -> Any:
+        if spec is None:
+            known = ", ".join(sorted(spec.name for spec in self.tools.specs())) or "none"
+            return self._over(planned, "error", f"there is no tool called {planned.name}; the tools are: {known}")
+        try:
+            parse_arguments(planned.arguments_json)
+        except ToolError as error:
+            return self._over(planned, "invalid_arguments", str(error))
+        verdict = decide(self.policy, spec)
+        if verdict == "allow":
+            return ev.ToolStarted(turn=self.turn, call=planned.call)
+        if verdict == "ask" and self.interactive:
+            return self._question(planned)
+        reason = "a rule forbids it" if verdict == "deny" else "it needs a person's approval and nobody is there to give it"
+        return self._over(planned, "denied", f"denied: {reason}")
 
-def _beginning(
-    call: ToolCall, spec: ToolSpec | None, tools: Tools, policy: Policy, turn: int, interactive: bool, digest: str, until: float
-) -> Any:
-    if spec is None:
-        known = ", ".join(sorted(spec.name for spec in tools.specs())) or "none"
-        return finished(turn, call.id, "error", f"there is no tool called {call.name}; the tools are: {known}")
-    try:
-        parse_arguments(call.arguments_json)
-    except ToolError as error:
-        return finished(turn, call.id, "invalid_arguments", str(error))
-    verdict = decide(policy, spec)
-    if verdict == "allow":
-        return ev.ToolStarted(turn=turn, call=call.id)
-    if verdict == "ask" and interactive:
+    def _question(self, planned: ev.ToolPlanned) -> ev.ApprovalRequested:
         return ev.ApprovalRequested(
-            turn=turn, call=call.id, name=call.name, arguments_json=call.arguments_json, arguments_hash=digest, expires_at=until
+            turn=self.turn,
+            call=planned.call,
+            name=planned.name,
+            arguments_json=planned.arguments_json,
+            arguments_hash=planned.arguments_hash,
+            expires_at=self.approve_until,
         )
-    reason = "a rule forbids it" if verdict == "deny" else "it needs a person's approval and nobody is there to give it"
-    return finished(turn, call.id, "denied", f"denied: {reason}")
+
+    def _over(self, planned: ev.ToolPlanned, outcome: CallOutcome, text: str) -> ev.ToolFinished:
+        return finished(self.turn, planned.call, outcome, text)
 
 
 def finished(turn: int, call: str, outcome: CallOutcome, text: str) -> ev.ToolFinished:

@@ -131,8 +131,7 @@ class OpenAIProvider:
         began = trio.current_time()
         response = await self._post(sdk, body, began)
         try:
-            encoded = response.headers.get("content-encoding", "identity") != "identity"
-            async with aclosing(response.aiter_bytes() if encoded else response.aiter_raw()) as chunks:
+            async with aclosing(response.aiter_raw()) as chunks:
                 yield _Reply(chunks, self._who, self._timeouts, began, sdk.broken, self._masked)
         finally:
             await response.aclose()  # shielded inside the HTTP library

@@ -241,7 +241,9 @@ def _encode(body: object) -> bytes:
     data = encode_body(body)
     if len(data) > MAX_EVENT:
         size = f"{len(data) / 2**20:.1f} MiB"
-        raise InvalidParams(f"the content is {size}; one event holds at most {MAX_EVENT // 2**20} MiB. Put it in a file and name the file.")
+        raise InvalidParams(
+            f"the content is {size}; one event holds at most {MAX_EVENT // 2**20} MiB. Put it in a file and name the file."
+        )
     return data
 
 

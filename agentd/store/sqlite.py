@@ -162,7 +162,15 @@ class Database:
         if change := self._index(new.body):
             self._reindex(new, change)
         return Event(
-            pos=pos, stream=new.stream, seq=seq, user=stream.user, at=new.at, kind=kind, version=version, body=new.body, data=new.data
+            pos=pos,
+            stream=new.stream,
+            seq=seq,
+            user=stream.user,
+            at=new.at,
+            kind=kind,
+            version=version,
+            body=new.body,
+            data=new.data,
         )
 
     def _reindex(self, new: Encoded, change: IndexChange) -> None:
@@ -307,7 +315,8 @@ class Database:
             values = [*values, before[0], before[0], before[1]]
         columns = "id, title, cwd, model, status, created_at, updated_at, turns, queued"
         where = " AND ".join(clauses)
-        rows = self.db.execute(f"SELECT {columns} FROM session WHERE {where} ORDER BY updated_at DESC, id LIMIT ?", (*values, limit))  # noqa: S608
+        statement = f"SELECT {columns} FROM session WHERE {where} ORDER BY updated_at DESC, id LIMIT ?"  # noqa: S608
+        rows = self.db.execute(statement, (*values, limit))
         names = columns.split(", ")
         return [SessionInfo(**dict(zip(names, row, strict=True))) for row in rows]
 

@@ -57,12 +57,12 @@ def locate(environ: Mapping[str, str], uid: int) -> Paths:
         state = _xdg(environ, "XDG_STATE_HOME", f"{home}/.local/state")
         cache = _xdg(environ, "XDG_CACHE_HOME", f"{home}/.cache")
         runtime = _xdg(environ, "XDG_RUNTIME_DIR", "") or fallback_runtime
-    socket = environ.get("AGENTD_SOCKET") or f"{runtime}/agentd.sock"
+    socket = _absolute(environ.get("AGENTD_SOCKET") or f"{runtime}/agentd.sock", home)
     if len(socket.encode()) > MAX_SOCKET_PATH:
         # A short name that still differs per location: FNV-1a, for hashlib would cost every command 2 ms.
         socket = f"{fallback_runtime}/{_fnv1a(socket):016x}.sock"
     return Paths(
-        config_file=environ.get("AGENTD_CONFIG") or f"{config}/config.toml",
+        config_file=_absolute(environ.get("AGENTD_CONFIG") or f"{config}/config.toml", home),
         env_file=f"{config}/.env",
         tools=f"{config}/tools",
         data=data,

@@ -11,7 +11,9 @@ from agentwire.types import Delivery, Text, ToolCall, Usage
 
 def event(seq: int, body: Any) -> ev.Event:
     data = ev.encode_body(body)
-    return ev.Event(pos=seq, stream="s", seq=seq, user="ann", at=float(seq), kind=ev.KIND_OF[type(body)], version=1, body=body, data=data)
+    return ev.Event(
+        pos=seq, stream="s", seq=seq, user="ann", at=float(seq), kind=ev.KIND_OF[type(body)], version=1, body=body, data=data
+    )
 
 
 def state_of(*bodies: Any) -> SessionState:
@@ -26,7 +28,9 @@ def created() -> ev.SessionCreated:
     return ev.SessionCreated(title="", cwd="/work", model="fake/model", environment={})
 
 
-def accepted(number: int, text: str = "hello", *, delivery: Delivery = "queue", interactive: bool = True, max_steps: int = 5) -> ev.InputAccepted:
+def accepted(
+    number: int, text: str = "hello", *, delivery: Delivery = "queue", interactive: bool = True, max_steps: int = 5
+) -> ev.InputAccepted:
     parts = (Text(text=text),)
     return ev.InputAccepted(
         input=number, parts=parts, delivery=delivery, interactive=interactive, model="fake/model", max_steps=max_steps

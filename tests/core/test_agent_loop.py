@@ -48,7 +48,9 @@ async def test_parallel_calls_run_in_parallel(autojump_clock: trio.testing.MockC
     """Two calls of one reply are both under way before either ends; message, plans and starts are one commit."""
     gate = trio.Event()
     tools = FakeTools([spec("look")], gates={"look": gate})
-    async with open_house(FakeModels(after_tools(Ask([("look", "{}"), ("look", "{}")]), Say(["x"]), Say(["done"]))), tools) as house:
+    async with open_house(
+        FakeModels(after_tools(Ask([("look", "{}"), ("look", "{}")]), Say(["x"]), Say(["done"]))), tools
+    ) as house:
         live = await house.create()
         await house.prompt(live, "go")
         await trio.testing.wait_all_tasks_blocked()

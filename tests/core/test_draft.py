@@ -39,7 +39,9 @@ def test_saved_chunks_restore_the_draft(pieces: list[str], split: int) -> None:
         chunks.append(chunk)
     assert draft.take_unsaved() is None and draft.unsaved_size == 0
     again = Draft.restore(2, 3, chunks)
-    assert {part.part: part.text for part in again.shown} == {part.part: part.text for part in draft.shown if part.part in again_parts(again)}
+    assert {part.part: part.text for part in again.shown} == {
+        part.part: part.text for part in draft.shown if part.part in again_parts(again)
+    }
     assert again.take_unsaved() is None
 
 
@@ -58,7 +60,9 @@ def test_chunks_of_another_reply_are_ignored() -> None:
 def test_the_whole_reply_and_the_partial_one() -> None:
     """A whole reply has its calls with our ids in order; a partial one only what can stand alone; empty texts vanish."""
     draft = Draft(1, 0)
-    draft.feed([PartStart(0, "text"), PartStart(1, "text"), PartText(1, "Hi"), PartStart(2, "tool_call", "look"), Spent(Usage(input=3))])
+    draft.feed(
+        [PartStart(0, "text"), PartStart(1, "text"), PartText(1, "Hi"), PartStart(2, "tool_call", "look"), Spent(Usage(input=3))]
+    )
     draft.feed([Stop("tool_calls")])
     assert draft.reply("s-1-0") == (Text(text="Hi"), ToolCall(id="s-1-0-2", name="look", arguments_json="{}"))
     assert draft.partial() == (Text(text="Hi"),)

@@ -58,7 +58,9 @@ def test_the_system_prompt_knows_its_surroundings_and_suits_the_model() -> None:
     for fact in ("Monday 1 January 2029", "Linux", "/work", "ann", "# Tools"):
         assert fact in large.system
     assert "# Tools" not in build_prompt(state, LARGE, FACTS, [], model="m").system
-    small = build_prompt(state, ModelLimits(context=4096, max_output=512, family="embedded", tools=False), FACTS, [spec("look")], model="m")
+    small = build_prompt(
+        state, ModelLimits(context=4096, max_output=512, family="embedded", tools=False), FACTS, [spec("look")], model="m"
+    )
     assert len(small.system) < 400 and small.tools == ()
 
 

@@ -6,9 +6,9 @@ import msgspec
 
 from agentd.core.state import SessionState, title_of
 from agentwire import convert
+from agentwire import events as ev
 from agentwire.types import Text, ToolResult, Usage
 from tests.core.logs import accepted, answered, asked, begun, created, ended, finished, planned, replied, started, state_of
-from agentwire import events as ev
 
 
 def texts(state: SessionState) -> list[tuple[str, str]]:
@@ -80,7 +80,15 @@ def test_a_turn_adds_up_usage_and_denials() -> None:
 
 def test_a_snapshot_is_the_state() -> None:
     """Encoding a state and structuring it again loses nothing, whatever is open in it."""
-    log = [created(), accepted(1), started(), replied("a", stop="tool_calls", calls=("c0",)), planned("c0"), asked("c0"), accepted(2)]
+    log = [
+        created(),
+        accepted(1),
+        started(),
+        replied("a", stop="tool_calls", calls=("c0",)),
+        planned("c0"),
+        asked("c0"),
+        accepted(2),
+    ]
     state = state_of(*log)
     again = convert.structure_stored(msgspec.json.decode(msgspec.json.encode(state)), SessionState)
     assert again == state

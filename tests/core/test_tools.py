@@ -7,19 +7,22 @@ from typing import Any
 import pytest
 
 from agentd.core.permit import Policy
-from agentd.core.tools import Tools, arguments_hash, parse_arguments, plan
+from agentd.core.tools import Planner, Tools, arguments_hash, parse_arguments
 from agentd.ports import ToolContext
 from agentwire import events as ev
 from agentwire.errors import ToolError
 from agentwire.types import Text, ToolCall
 from tests.fakes.tools import FakeTools, said, spec
 
-TOOLS = Tools([FakeTools([spec("free"), spec("asks", policy="ask"), spec("never", policy="deny")]), FakeTools([spec("free", effect="read")])])
+TOOLS = Tools(
+    [FakeTools([spec("free"), spec("asks", policy="ask"), spec("never", policy="deny")]), FakeTools([spec("free", effect="read")])]
+)
 
 
 def beginning(name: str, arguments: str = "{}", *, interactive: bool = True) -> Any:
     call = ToolCall(id="c", name=name, arguments_json=arguments)
-    first, second = plan([call], TOOLS, Policy(), turn=1, interactive=interactive, approve_until=9.0)
+    planner = Planner(tools=TOOLS, policy=Policy(), turn=1, interactive=interactive, approve_until=9.0)
+    first, second = planner.plan([call])
     assert isinstance(first, ev.ToolPlanned) and first.arguments_hash == arguments_hash(name, arguments)
     return second
 

@@ -91,7 +91,8 @@ class Rule:
     times: int | None = None
 
     def fits(self, request: Request) -> bool:
-        return re.search(self.match, request.last_user) is not None and self.after_tools in (None, request.after_tools)
+        matched = re.search(self.match, request.last_user) is not None
+        return matched and (self.after_tools is None or self.after_tools == request.after_tools)
 
 
 def by_rules(rules: Iterable[Rule]) -> Choose:
