@@ -13,7 +13,7 @@ from typing import Any
 
 from agentctl.client import Client
 from agentctl.turns import RECONNECTED
-from agentwire.errors import AgentError, ConfigError, NotFound, Stopping, Unreachable, VersionMismatch
+from agentwire.errors import AgentError, Conflict, NotFound, Stopping, Unreachable
 from agentwire.paths import Paths
 
 RETURN_SECONDS = 30.0
@@ -31,6 +31,7 @@ class Link:
         self._session = ""
         self._seq = 0
         self._boot = str(self.client.initialized.get("boot", ""))
+        self._restored: dict[str, Any] | None = None  # what `events` has yet to say of a connection that was found again
         self._losses = 0
 
     def call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -56,16 +57,19 @@ class Link:
         while True:
             stopping = False
             try:
+                if self._restored is not None:
+                    restored, self._restored = self._restored, None
+                    yield restored
                 for event in self.client.events(timeout=timeout):
                     if event["kind"] == "watch_closed" and event["stream"] == self._session:
                         stopping = _reason(event) == "stopping"
-                        if not stopping:
-                            break  # we were too slow: watch again
+                        if not stopping:  # we were too slow
+                            self._watch_again()
+                            break
                     elif self._is_new(event):
                         yield event
             except Unreachable as error:
                 self._reconnect(error, start=not stopping)
-            yield self._watch_again()
 
     def renew(self) -> None:
         """A connection in a known state, after an interrupt; `events()` then goes on where they stopped."""
@@ -88,23 +92,25 @@ class Link:
             self._seq, self._losses = seq, 0
         return new
 
-    def _watch_again(self) -> dict[str, Any]:
-        before = self._boot
-        self.watch(self._session, after=self._seq)
-        return {"stream": self._session, "kind": RECONNECTED, "data": {"boot": self._boot, "restarted": self._boot != before}}
+    def _watch_again(self) -> None:
+        """After this the events go on; `reconnected` stands between the old ones and the new."""
+        watching = self.client.call("session/watch", {"session": self._session, "after": self._seq})
+        restarted = watching["boot"] != self._boot
+        self._boot = watching["boot"]
+        self._restored = {"stream": self._session, "kind": RECONNECTED, "data": {"boot": self._boot, "restarted": restarted}}
 
     def _reconnect(self, reason: AgentError, *, start: bool) -> None:
-        self.client.close()
         self._losses += 1
         if self._losses > MAX_LOSSES:
             raise reason
         deadline, pause = time.monotonic() + RETURN_SECONDS, 0.05
         while True:
+            self.client.close()
             try:
                 self.client = Client.connect(self._paths, start=start)
-            except (ConfigError, VersionMismatch):
-                raise
-            except AgentError as error:
+                if self._session:
+                    self._watch_again()
+            except (Unreachable, Stopping, Conflict) as error:
                 # A daemon on its way out still holds the lock against the next one: that passes.
                 if error.details.get("untrusted") or time.monotonic() > deadline:
                     raise

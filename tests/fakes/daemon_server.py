@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -134,12 +134,13 @@ class FakeDaemon:
         self._connections: list[socket.socket] = []
         self._watchers: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.socket(socket.AF_UNIX)
+        self._stopped = False
         self._append("session_created", {"title": "", "cwd": "/", "model": "fake/one", "environment": {}})
 
     def __enter__(self) -> Self:
         folder = Path(self.paths.runtime)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.paths.socket)
         self._listener.listen()
         self._spawn(self._accept)
@@ -149,6 +150,9 @@ class FakeDaemon:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
         self._hang_up()
         for thread in self._threads:
             thread.join(PATIENCE)
@@ -157,11 +161,6 @@ class FakeDaemon:
     def asked(self, method: str) -> list[dict[str, Any]]:
         """The params of every request of this method so far."""
         return [params for name, params in self.requests if name == method]
-
-    def wait_for(self, method: str) -> None:
-        """Returns when a request of this method has come in."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.asked(method)), PATIENCE), f"nobody asked for {method}"
 
     # --- connections ------------------------------------------------------------------------------------------------------------
 
@@ -299,7 +298,8 @@ class FakeDaemon:
             if self._busy:
                 self._append("turn_started", {"turn": 1, "input": self.inputs, "model": "fake/one"})
             for act in self._turn:
-                self._act(act)
+                if not self._stopped:
+                    self._act(act)
 
     def _act(self, act: Act) -> None:
         match act:
@@ -317,9 +317,9 @@ class FakeDaemon:
                 self._transient("watch_closed", {"reason": "lagged", "seq": len(self.log)})
                 self._watchers.clear()
                 self._draft += text
-                assert self._changed.wait_for(lambda: bool(self._watchers), PATIENCE)
+                self._until(lambda: bool(self._watchers), "nobody watched again")
             case Until(method):
-                assert self._changed.wait_for(lambda: bool(self.asked(method)), PATIENCE), f"nobody asked for {method}"
+                self._until(lambda: bool(self.asked(method)), f"nobody asked for {method}")
             case Raw(data):
                 for watcher in self._watchers:
                     self._send(watcher, data)
@@ -352,7 +352,10 @@ class FakeDaemon:
         if act.saved and self._draft:
             self._message("interrupted")
         self._append("turn_resumed", {"turn": 1, "resumes": self._boot - 1})
-        assert self._changed.wait_for(lambda: bool(self._watchers), PATIENCE), "nobody came back"
+        self._until(lambda: bool(self._watchers), "nobody came back")
+
+    def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        assert self._changed.wait_for(lambda: self._stopped or condition(), PATIENCE), otherwise
 
     # --- events -----------------------------------------------------------------------------------------------------------------
 
