@@ -92,7 +92,7 @@ class Rule:
 
     def fits(self, request: Request) -> bool:
         matched = re.search(self.match, request.last_user) is not None
-        return matched and (self.after_tools is None or self.after_tools == request.after_tools)
+        return matched and (self.after_tools is None or bool(self.after_tools == request.after_tools))
 
 
 def by_rules(rules: Iterable[Rule]) -> Choose:
