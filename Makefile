@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # The installed environment depends on nothing else: the packages themselves are used from the work tree.
 INPUTS := pyproject.toml constraints.txt shared/agentwire/__init__.py
 
+# Two of us at once: one sets up, the other waits for it.
+LOCKED := flock Makefile
+
 # Without compiled files every start compiles again: 6 s for the OpenAI library instead of 1.
 unexport PYTHONDONTWRITEBYTECODE
 # Also holds for what pip installs to build with (older releases of pip read the first, newer ones the second).
@@ -69,14 +72,14 @@ clean: ## remove what was made here, but not the weights and conversations
 # --- the environment ------------------------------------------------------------------------------------------------------------
 
 $(BIN)/pip:
-	@scripts/make-venv "$(PYTHON)" $(VENV) >&2
+	@$(LOCKED) scripts/make-venv "$(PYTHON)" $(VENV) >&2
 
 $(VENV)/run.stamp: $(INPUTS) | $(BIN)/pip
 	@echo "installing agentd into $(VENV) (once, about a minute) ..." >&2
-	@$(BIN)/pip install -q -c constraints.txt -e . </dev/null >&2
+	@$(LOCKED) $(BIN)/pip install -q -c constraints.txt -e . </dev/null >&2
 	@touch $@
 
 $(VENV)/dev.stamp: $(INPUTS) | $(BIN)/pip
 	@echo "installing agentd and its development tools into $(VENV) (once, about a minute) ..." >&2
-	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]' </dev/null >&2
+	@$(LOCKED) $(BIN)/pip install -q -c constraints.txt -e '.[dev]' </dev/null >&2
 	@touch $@ $(VENV)/run.stamp
