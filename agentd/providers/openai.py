@@ -200,7 +200,8 @@ class OpenAIProvider:
         return ProviderDown(f"{self._who} answered with {kind} instead of an event stream. Check the base URL {self._base}.")
 
     async def _list(self, sdk: _Sdk) -> list[str]:
-        with trio.move_on_after(_LIST_TIMEOUT):
+        limit = min(_LIST_TIMEOUT, self._timeouts.first_event)
+        with trio.move_on_after(limit):
             try:
                 response = await sdk.client.get("/models", cast_to=sdk.response)
                 return [entry.id for entry in _models.decode(response.content).data]
@@ -208,7 +209,7 @@ class OpenAIProvider:
                 raise ProviderDown(f"{self._who} answered GET /models with something that is no list of models") from None
             except (sdk.openai.OpenAIError, *sdk.broken) as error:
                 raise self._translated(sdk, error) from None
-        raise ProviderDown(f"{self._who} did not list its models within {_LIST_TIMEOUT:g} s")
+        raise ProviderDown(f"{self._who} did not list its models within {limit:g} s")
 
     async def _first_model(self, sdk: _Sdk) -> str:
         if not self._first:

@@ -110,8 +110,10 @@ def down(**options: Any) -> ProviderDown:
 )
 def test_names(model: str, provider: str, name: str) -> None:
     """The first slash ends the provider's name; without one the default's provider is meant, and nothing at all is the default."""
-    found, rest = Bench().router.resolve(model)
+    router = Bench().router
+    found, rest = router.resolve(model)
     assert (found.name, rest) == (provider, name)
+    assert router.full_name(model) == f"{provider}/{name}"
 
 
 def test_unknown_provider() -> None:

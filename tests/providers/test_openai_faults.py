@@ -181,6 +181,15 @@ async def test_silence(answer: Answer, timeouts: Timeouts, said: str) -> None:
         assert len(server.seen) == 1
 
 
+async def test_silence_of_the_list() -> None:
+    """A host that does not list its models is not waited for."""
+    async with wired([], Timeouts(first_event=SHORT)) as (server, provider):
+        server.models = Silent()
+        with pytest.raises(ProviderDown, match=r"did not list its models within 0\.03 s"):
+            await provider.models()
+        await server.gone(1)
+
+
 async def test_slow_but_steady_is_no_silence() -> None:
     """Each event starts the wait anew: a reply may take many times the longest silence."""
     async with wired([Reply([Say("a " * 15, delay=0.01)])], Timeouts(between_events=0.1)) as (_, provider):
