@@ -231,8 +231,7 @@ class OpenAIProvider:
             return self._masked(classify(self._who, response.status_code, body, retry_after=wait))
         if isinstance(error, sdk.openai.APITimeoutError):
             return ProviderDown(f"{self._who} did not accept a connection within {self._timeouts.connect:g} s")
-        cause = error.__cause__ or error
-        return self._masked(ProviderDown(f"cannot reach {self._who}: {str(cause) or type(cause).__name__}"))
+        return self._masked(ProviderDown(f"cannot reach {self._who}: {_reason(error)}"))
 
     def _masked(self, error: ProviderError) -> ProviderError:
         """Hosts like to quote the key they refuse."""
@@ -339,6 +338,16 @@ def _before_waiting(awaitable: Awaitable[T], act: Callable[[], None]) -> Generat
 
 def _nowhere(deltas: Sequence[Delta]) -> None:
     """The sink before `drain` has one."""
+
+
+def _reason(error: BaseException) -> str:
+    """The words of the first cause that has any: the libraries wrap what the system said four times over."""
+    said, cause = str(error), error.__cause__
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
+            cause = cause.exceptions[-1]
+        said, cause = str(cause) or said, cause.__cause__ or cause.__context__
+    return said or type(error).__name__
 
 
 def _json(body: bytes) -> object:

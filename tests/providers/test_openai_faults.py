@@ -132,16 +132,17 @@ async def test_nobody_listens() -> None:
         await unused.bind(("127.0.0.1", 0))  # taken, but not listening
         port = unused.getsockname()[1]
         provider = OpenAIProvider(OpenAIConfig(base_url=f"http://127.0.0.1:{port}/v1"), Timeouts())
-        with pytest.raises(ProviderDown, match="cannot reach 127"):
+        with pytest.raises(ProviderDown, match=r"cannot reach 127\.0\.0\.1:\d+: .*Connection refused"):
             await ask(provider)
-        with pytest.raises(ProviderDown):
+        with pytest.raises(ProviderDown, match="Connection refused"):
             await provider.models()
         await provider.aclose()
 
 
 async def test_unknown_host() -> None:
-    provider = OpenAIProvider(OpenAIConfig(base_url="http://no-such-host.invalid/v1"), Timeouts())
-    with pytest.raises(ProviderDown, match="cannot reach no-such-host"):
+    """It is named. (Without a network the name is not answered at all.)"""
+    provider = OpenAIProvider(OpenAIConfig(base_url="http://no-such-host.invalid/v1"), Timeouts(connect=1))
+    with pytest.raises(ProviderDown, match=r"no-such-host\.invalid"):
         await ask(provider)
     await provider.aclose()
 
