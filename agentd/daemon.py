@@ -25,6 +25,7 @@ from agentd.ipc import Listener
 from agentd.ports import Clock
 from agentd.store.log import EventLog
 from agentwire.config import Config
+from agentwire.errors import StorageFull
 from agentwire.messages import PROTOCOL_VERSION
 from agentwire.types import DaemonStatus, ProviderStatus, StorageInfo
 
@@ -133,18 +134,29 @@ class Daemon:
                     connections.cancel_scope.cancel()
                 self._services = None
                 services.cancel_scope.cancel()
-            await parts.store.end_boot(self.boot)
+            await self._end()
             parts.store.close()
 
     async def _begin(self) -> bool:
         """Record the boot; True if the last one ended in good order."""
         assert self._parts is not None
-        unclean = await self._parts.store.start_boot(self.boot)
+        try:
+            unclean = await self._parts.store.start_boot(self.boot)
+        except StorageFull as error:
+            log.warning("boot_not_recorded", reason=str(error))  # reading and status work on a full disk
+            return False
         recent = [at for at in unclean if 0 <= self._started_at - at <= _UNCLEAN_WINDOW]
         self._resumes_suspended = len(recent) >= _UNCLEAN_STARTS
         if self._resumes_suspended:
             log.warning("resumes_suspended", unclean_starts=len(recent))
         return not unclean
+
+    async def _end(self) -> None:
+        assert self._parts is not None
+        try:
+            await self._parts.store.end_boot(self.boot)
+        except StorageFull as error:
+            log.warning("end_not_recorded", reason=str(error))
 
     async def _recover(self, *, clean: bool) -> None:
         assert self._parts is not None

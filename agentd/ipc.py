@@ -79,7 +79,8 @@ class Connection:
 
     async def drained(self) -> None:
         while self._waiting:
-            self._empty = trio.Event()
+            if self._empty.is_set():  # else others wait for it already: every replay of this connection, and `room`
+                self._empty = trio.Event()
             await self._empty.wait()
         await trio.lowlevel.checkpoint()
 
@@ -106,10 +107,13 @@ class Connection:
         if sent < size:
             self._waiting.appendleft(data[sent:])
 
-    async def receive(self) -> bytes:
-        """The next bytes; b"" at the end. Waits while the peer does not read its answers."""
+    async def room(self) -> None:
+        """Wait while the peer does not read its answers: one that only asks is not heard, and fills no memory."""
         if self._size > MAX_BYTES:
             await self.drained()
+
+    async def receive(self) -> bytes:
+        """The next bytes; b"" at the end."""
         while not self._gone:
             await trio.lowlevel.wait_readable(self._socket)
             try:
@@ -187,8 +191,8 @@ class Listener:
                 log.warning("peer_refused", uid=uid)
                 return
             await self._converse(connection)
-        except OSError as error:
-            log.info("connection_lost", error=str(error))
+        except Exception:
+            log.exception("connection_bug")  # costs this peer its connection, and nobody else anything
         finally:
             self.clients -= 1
             connection.close()
@@ -201,6 +205,7 @@ class Listener:
             try:
                 while data := await connection.receive():
                     for frame in reader.feed(data):
+                        await connection.room()
                         await session.handle(frame)
                     if session.closing:
                         break

@@ -235,10 +235,11 @@ class Store(Protocol):
     async def flush(self) -> None:
         """Wait until everything appended so far is committed or has failed."""
 
-    async def read(self, stream: str, *, after: int, limit: int) -> Sequence[Event]: ...
+    async def read(self, stream: str, *, after: int, limit: int) -> Sequence[Event]:
+        """The next events after seq `after`: at most `limit`, and no more than a frame can hold; empty only at the end."""
 
     async def read_back(self, stream: str, *, before: int, limit: int) -> Sequence[Event]:
-        """The last `limit` events before seq `before`, oldest first."""
+        """The last events before seq `before`, oldest first, bounded like `read`."""
 
     async def answered(self, user: str, key: str) -> tuple[str, bytes] | None:
         """The digest and stored reply of an idempotency key, for 24 h."""

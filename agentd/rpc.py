@@ -183,7 +183,10 @@ class Session:
                 watch.tailing = True  # and no await since the comparison
                 self._show_draft(watch)
                 return
-            for event in await self._store.read(stream, after=watch.seq, limit=_PAGE):
+            page = await self._store.read(stream, after=watch.seq, limit=_PAGE)
+            if self._watches.get(stream) is not watch:
+                return  # ended or replaced meanwhile: not one event more
+            for event in page:
                 self._outlet.send(ev.event_frame(ev.encode_event(event)))
                 watch.seq = event.seq
             await self._outlet.drained()

@@ -182,9 +182,7 @@ class Api:
             if turn is not None:
                 self.sessions.release(live)
             raise
-        if params.delivery == "interrupt" and turn is None:
-            live.cancel()
-        elif turn is None:
+        if turn is None:
             self.sessions.kick(live)  # the turn it waited for may have ended meanwhile
         return m.Prompted(input=number, seq=committed[0].seq, turn=turn)
 
@@ -202,10 +200,10 @@ class Api:
         if params.before is not None:
             if params.after is not None:
                 raise InvalidParams("params: give `after` or `before`, not both")
-            found = await self._store.read_back(stream, before=params.before, limit=limit + 1)
-            return m.EventPage(events=page_of(found[-limit:]), more=len(found) > limit)
-        found = await self._store.read(stream, after=params.after or 0, limit=limit + 1)
-        return m.EventPage(events=page_of(found[:limit]), more=len(found) > limit)
+            found = await self._store.read_back(stream, before=params.before, limit=limit)
+            return m.EventPage(events=page_of(found), more=bool(found) and found[0].seq > 1)
+        found = await self._store.read(stream, after=params.after or 0, limit=limit)
+        return m.EventPage(events=page_of(found), more=bool(found) and found[-1].seq < live.state.seq)
 
     async def approval_answer(self, caller: Caller, params: m.AnswerApproval) -> m.Empty:
         live = await self.sessions.open(caller.user, params.session)

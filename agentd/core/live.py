@@ -57,6 +57,7 @@ class Live:
     def cancel(self) -> None:
         """Cancel the running turn, or the one that is just about to run."""
         self.cancel_requested = True
+        self.notify()
         if self.scope is not None:
             self.scope.cancel()
 

@@ -29,13 +29,15 @@ from agentd.ports import NewEvent, Store
 from agentwire import convert
 from agentwire import events as ev
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
-from agentwire.types import Delivery, InputPart
+from agentwire.types import Delivery, InputPart, TurnOutcome
 
 log = structlog.get_logger()
 
 _SNAPSHOT_EVERY = 500
 _PAGE = 1000
 _UPKEEP_EVERY = 60.0
+_LEAST_IDLE = 5.0
+"""Seconds: longer than any request holds a session that it has opened."""
 _CODE = f"{__version__}/{STATE_VERSION}"
 MAX_QUEUED = 100
 """Inputs that may wait in one session."""
@@ -46,7 +48,7 @@ class Sessions:
 
     def __init__(self, store: Store, bus: Bus, loop: AgentLoop, tools: Tools, *, unload_after: float) -> None:
         self._store, self._bus, self._loop, self._tools = store, bus, loop, tools
-        self._unload_after = unload_after
+        self._unload_after = max(unload_after, _LEAST_IDLE)
         self._lives: dict[str, Live] = {}
         self._loading: dict[str, trio.Event] = {}
         self._work: trio.Nursery | None = None
@@ -63,16 +65,20 @@ class Sessions:
             live.state.apply(event)
             live.used = trio.current_time()
             live.notify()
+            if isinstance(body, ev.AssistantMessage | ev.TurnFinished):
+                live.draft = None  # in the same stretch as the publishing: no view shows a reply as message and as draft
             if isinstance(body, ev.TurnStarted | ev.TurnResumed):
                 self._start(live)
+            if live.state.interrupted:
+                live.cancel()
         self._bus.publish(event.stream, ev.encode_event(event), event.seq)
         if isinstance(body, ev.SessionDeleted):
             self._lives.pop(body.session, None)
             self._bus.close(body.session, "deleted")
 
     def _start(self, live: Live) -> None:
-        if self._work is not None and not self._stopping:
-            live.busy = True
+        live.busy = self._work is not None and not self._stopping
+        if self._work is not None and live.busy:
             self._work.start_soon(self._run_turn, live)
 
     async def _run_turn(self, live: Live) -> None:
@@ -141,8 +147,6 @@ class Sessions:
             state = state or SessionState(session, page[0].user)
             for event in page:
                 state.apply(_with_body(event))
-            if len(page) < _PAGE:
-                break
         if state is None:
             return None
         live = Live.of(state)
@@ -268,18 +272,20 @@ class Sessions:
         if go_on:
             bodies = decide.resume_turn(live.state, draft, safe, clean=clean)
         else:
-            bodies = decide.close_turn(live.state, draft, decide.Finish("interrupted"))
+            outcome: TurnOutcome = "cancelled" if live.cancel_requested else "interrupted"
+            bodies = decide.close_turn(live.state, draft, decide.Finish(outcome))
         log.info("turn_recovered", session=live.state.id, turn=turn.number, resumed=go_on, doubtful=len(doubtful))
         await self._store.append(live.new(bodies), essential=True)
         if not go_on:
+            live.cancel_requested = False
             self._free(live)
 
     async def _somebody_watches(self, live: Live, grace: float) -> bool:
         """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to come."""
         with trio.move_on_after(grace):
-            while not live.watchers:
+            while not (live.watchers or live.cancel_requested):
                 await live.changed()
-        return live.watchers > 0
+        return live.watchers > 0 and not live.cancel_requested
 
     def watch(self, live: Live, change: int) -> None:
         """Count a watcher in (1) or out (-1)."""

@@ -129,6 +129,11 @@ class SessionState:
         )
 
     @property
+    def interrupted(self) -> bool:
+        """A turn is open, and an input waits that must not wait for its end."""
+        return self.turn is not None and bool(self.queue) and self.queue[0].delivery == "interrupt"
+
+    @property
     def open_turn(self) -> Turn:
         assert self.turn is not None, f"{self.id}: no open turn"
         return self.turn
@@ -166,7 +171,10 @@ def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
         model=body.model,
         max_steps=body.max_steps,
     )
-    state.queue.insert(0 if body.delivery == "interrupt" else len(state.queue), queued)
+    place = len(state.queue)
+    if body.delivery == "interrupt":  # before everything but earlier interrupts
+        place = next((index for index, other in enumerate(state.queue) if other.delivery != "interrupt"), place)
+    state.queue.insert(place, queued)
 
 
 def _turn_started(state: SessionState, body: ev.TurnStarted, _: ev.Event) -> None:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import apsw
+import structlog
 import trio
 from attrs import define
 
@@ -24,6 +25,8 @@ from agentd.store.sqlite import Append, Database, Draft, Encoded, Item, Write, c
 from agentwire.errors import InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
 from agentwire.types import SessionInfo
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 RunSync = Callable[..., Awaitable[Any]]
@@ -122,6 +125,12 @@ class EventLog:
             if not waiting.essential:
                 waiting.error = error
                 waiting.done.set()
+        if self._closing:  # the next boot will find these effects unknown; waiting for space could take for ever
+            log.critical("outcomes_lost", count=len(kept), reason=str(error))
+            for waiting in kept:
+                waiting.error = error
+                waiting.done.set()
+            return
         self._queue[:0] = kept
         if kept:
             await trio.sleep(_RETRY)

@@ -23,6 +23,8 @@ from agentwire.types import SessionInfo
 # 64 pages instead of 1,000: the WAL stays small, and so does the disk cost of a message (389 bytes against 2,292); no cost seen.
 _CHECKPOINT_PAGES = 64
 _KEY_LIFETIME = 24 * 3600.0
+_PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
 _LOW_SPACE = 1024 * 1024
 
 # The draft is what was streamed before these; they hold all of it that counts.
@@ -264,16 +266,21 @@ class Database:
     def read_back(self, name: str, before: int, limit: int) -> list[Event]:
         return self._events("seq < ? ORDER BY seq DESC LIMIT ?", name, before, limit)[::-1]
 
-    def _events(self, clause: str, name: str, seq: int, limit: int) -> list[Event]:
+    def _events(self, clause: str, name: str, cursor: int, limit: int) -> list[Event]:
         rows = self.db.execute(
             "SELECT pos, seq, user, at, kind, version, data FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
             f"WHERE event.stream = (SELECT id FROM stream WHERE name = ?) AND {clause}",
-            (name, seq, limit),
+            (name, cursor, limit),
         )
-        return [
-            Event(pos=pos, stream=name, seq=seq, user=user, at=at, kind=kind, version=version, body=None, data=blob.unpack(data))
-            for pos, seq, user, at, kind, version, data in rows
-        ]
+        events: list[Event] = []
+        size = 0
+        for pos, seq, user, at, kind, version, data in rows:
+            whole = blob.unpack(data)
+            size += len(whole)
+            if events and size > _PAGE_BYTES:
+                break
+            events.append(Event(pos=pos, stream=name, seq=seq, user=user, at=at, kind=kind, version=version, body=None, data=whole))
+        return events
 
     def answered(self, user: str, key: str, now: float) -> tuple[str, bytes] | None:
         statement = "SELECT digest, answer FROM idempotency WHERE user = ? AND key = ? AND at >= ?"

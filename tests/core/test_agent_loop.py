@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -137,6 +138,25 @@ async def test_interrupt_goes_first(autojump_clock: trio.testing.MockClock) -> N
         await house.idle(live)
         users = [message.parts[0].text for message in live.state.messages if message.role == "user"]  # type: ignore[union-attr]
         assert users == ["first", "now!", "queued"]
+
+
+async def test_the_newest_interrupt_is_the_one_that_runs_on(autojump_clock: trio.testing.MockClock) -> None:
+    """Two interrupts at once: both are answered to in their order, the first gives way to the second at once."""
+
+    def patient(prompt: Prompt) -> Reply:
+        newest = prompt.messages[-1].parts[0].text  # type: ignore[union-attr]
+        return Say(["a"], gate=None if newest in ("second!", "queued") else trio.Event())
+
+    async with open_house(FakeModels(patient)) as house:
+        live = await house.create()
+        await house.prompt(live, "start")
+        await house.prompt(live, "queued")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(house.prompt, live, "first!", delivery="interrupt"))
+            nursery.start_soon(partial(house.prompt, live, "second!", delivery="interrupt"))
+        await house.idle(live)
+        ends = [event.body.outcome for event in house.events if event.kind == "turn_finished"]
+        assert ends == ["cancelled", "cancelled", "done", "done"]
 
 
 async def test_a_steer_is_heard_before_the_next_request(autojump_clock: trio.testing.MockClock) -> None:
