@@ -2,7 +2,7 @@
 
 Theory of operation: `run` owns the child's life and is the only one to start it. A stream asks for a running child; the first to
 ask makes an `_Attempt` and wakes `run`, later ones wait for the same attempt. The child's life is one wait for its exit inside
-`_Child.scope`, whose deadline is the idle stop: infinite while streams are open, set when the last one closes. A stream that
+`Child.scope`, whose deadline is the idle stop: infinite while streams are open, set when the last one closes. A stream that
 finds the scope already cancelled asks for the next child.
 """
 
@@ -14,73 +14,32 @@ import stat
 import sys
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from agentd.ports import Delta, ModelLimits, Process, Profile, Prompt, Spawner, Stream
-from agentd.providers.chat_dialect import ChatDecoder, encode_request
-from agentd.providers.chat_errors import classify
+from agentd.ports import ModelLimits, Process, Profile, Prompt, Spawner, Stream
+from agentd.providers.llama_chat import MAX_OUTPUT, WHO, Child, exchange
 from agentwire.config import LocalConfig, Timeouts
-from agentwire.errors import BadRequest, ProviderDown, ProviderError, ToolError
+from agentwire.errors import BadRequest, ProviderDown, ToolError
 from agentwire.types import ModelInfo
 from agentwire.weights import EMBEDDED
 
 if TYPE_CHECKING:
     import httpx2
 
-WHO: Final = "The embedded model"
 NOTE: Final = "SmolLM2 135M on this machine's CPU: answers of demo quality; set OPENAI_API_KEY for a capable model"
 MISSING: Final = "The embedded model's weights are not here; run `agentctl model pull`, or set OPENAI_API_KEY for another model."
 
 SLOTS = 2  # answers at the same time, the next ones wait in order; each costs a whole context's memory (92 MB for 4,096 tokens)
-MAX_OUTPUT = 512  # tokens; a model of this size wanders off long before
-CHARS_PER_TOKEN = (
-    3.0  # measured: English prose 4.4, Python 3.4 to 3.8, Polish 1.4, Chinese 0.5; who guesses wrong gets ContextTooLong
-)
+CHARS_PER_TOKEN = 3.0  # measured: English prose 4.4, Python 3.4 to 3.8, Polish 1.4, Chinese 0.5
 START_LIMIT = 60.0  # seconds to load; takes 0.5 from a warm page cache
 DEATHS, DEATHS_WITHIN = 5, 60.0  # that many unasked exits within so many seconds: no more starts until some are forgotten
-ERROR_BODY = 65536  # bytes read of an error answer
-TAIL = 1.0  # seconds for the end of the body after the Stop
-
-# Greedy with a slight penalty answered 14 of 16 simple questions; temperature 0.2 and 0.4 (min_p 0.1, top_p 0.9) 12 and 9. Long
-# greedy answers run in circles: DRY breaks sequences of more than 6 tokens that come again, which cost none of the 14.
-SAMPLING: Final = {
-    "temperature": 0,
-    "repeat_penalty": 1.05,
-    "dry_multiplier": 0.8,
-    "dry_allowed_length": 6,
-    "dry_penalty_last_n": 512,
-}
 
 # What the child may see of our environment: where programs, libraries and the user's packages are. Never a key.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
-
-
-class _Child:
-    """A child that is ready. `ended` is set, with `how`, once it is gone."""
-
-    def __init__(self, pid: int, http: httpx2.AsyncClient) -> None:
-        self.pid = pid
-        self.http = http
-        self.scope = trio.CancelScope()
-        self.ended = trio.Event()
-        self.how = "was stopped"
-
-    async def failure(self, error: Exception) -> ProviderDown:
-        """What a broken exchange with it means. If it died, its exit is known a moment after its connections broke."""
-        with trio.move_on_after(0.5):
-            await self.ended.wait()
-            return ProviderDown(f"{WHO}'s process {self.how} before the answer was complete. The next request starts a new one.")
-        return ProviderDown(f"{WHO}'s process broke off the answer: {str(error) or type(error).__name__}")
-
-    def hung(self, seconds: float) -> ProviderDown:
-        """It is silent for too long: end it, so that the next request finds one that works."""
-        self.how = "was stopped because it did not answer"
-        self.scope.cancel()
-        return ProviderDown(f"{WHO} sent nothing for {seconds:g} s and was stopped. The next request starts it again.")
 
 
 class _Attempt:
@@ -105,7 +64,7 @@ class LocalProvider:
         self._serving = False
         self._wanted = trio.Event()
         self._attempt: _Attempt | None = None
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._users = 0
         self._places = trio.Semaphore(SLOTS)
         self._deaths: deque[float] = deque(maxlen=DEATHS)
@@ -155,7 +114,7 @@ class LocalProvider:
             async with self._places:
                 child = await self._running()
                 self._rearm()
-                async with _exchange(child, prompt, self._timeouts) as reply:
+                async with exchange(child, prompt, self._timeouts) as reply:
                     yield reply
         finally:
             self._users -= 1
@@ -188,7 +147,7 @@ class LocalProvider:
             self._serving = False
             self._settle(ProviderDown("agentd is stopping"))
 
-    async def _running(self) -> _Child:
+    async def _running(self) -> Child:
         while self._child is None or self._child.scope.cancel_called:
             if not self._serving:
                 raise ProviderDown("agentd is stopping")
@@ -224,7 +183,7 @@ class LocalProvider:
             http = await trio.to_thread.run_sync(_client, socket, key)  # while the model loads
             async with http:
                 await self._await_ready(process)
-                await self._until_end(process, _Child(process.pid, http))
+                await self._until_end(process, Child(process.pid, http))
 
     async def _await_ready(self, process: Process) -> None:
         line = b""
@@ -236,7 +195,7 @@ class LocalProvider:
             what = f"did not load within {START_LIMIT:g} s" if limit.cancelled_caught else "did not start"
             raise self._died(process, f"{WHO}'s process {what}")
 
-    async def _until_end(self, process: Process, child: _Child) -> None:
+    async def _until_end(self, process: Process, child: Child) -> None:
         self._child = child
         self._settle(None)
         self._rearm()
@@ -320,102 +279,3 @@ def _client(socket: str, key: str) -> httpx2.AsyncClient:
 
 def _how(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-# --- one exchange --------------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _exchange(child: _Child, prompt: Prompt, timeouts: Timeouts) -> AsyncIterator[_Reply]:
-    """Send the request; leaving the scope closes the connection, which frees the slot."""
-    import httpx2
-
-    began = trio.current_time()
-    limit = min(prompt.max_output or MAX_OUTPUT, MAX_OUTPUT)
-    body = encode_request(prompt, prefill=True, extra={"max_tokens": limit, **SAMPLING})
-    request = child.http.build_request("POST", "/v1/chat/completions", content=body)
-    response: httpx2.Response | None = None
-    with trio.move_on_at(began + timeouts.first_event):
-        try:
-            response = await child.http.send(request, stream=True)
-        except httpx2.HTTPError as error:
-            raise await child.failure(error) from error
-    if response is None:
-        raise child.hung(timeouts.first_event)
-    async with aclosing(response):
-        if response.status_code != httpx2.codes.OK:
-            raise await _refusal(response)
-        yield _Reply(child, response, timeouts, began)
-
-
-async def _refusal(response: httpx2.Response) -> ProviderError:
-    import json
-
-    import httpx2
-
-    said = b""
-    try:
-        with trio.move_on_after(10):
-            async for piece in response.aiter_bytes():
-                said = (said + piece)[:ERROR_BODY]
-        body = json.loads(said)
-    except (httpx2.HTTPError, ValueError):
-        body = said.decode(errors="replace")
-    return classify(WHO, response.status_code, body)
-
-
-class _Reply:
-    """A `ports.Stream`."""
-
-    def __init__(self, child: _Child, response: httpx2.Response, timeouts: Timeouts, began: float) -> None:
-        self._child = child
-        self._response = response
-        self._timeouts = timeouts
-        self._first = began + timeouts.first_event
-        self._last = began + timeouts.step
-        self._decoder = ChatDecoder(WHO)
-        self._failure: Exception | None = None
-
-    async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
-        """See `ports.Stream.drain`. An exception of `sink` ends the exchange and is raised from here."""
-        import httpx2
-
-        decoder = self._decoder
-        with trio.CancelScope(deadline=min(self._first, self._last)) as watchdog:
-            try:
-                await self._read(sink, watchdog)
-            except httpx2.HTTPError as error:
-                if not decoder.complete:
-                    raise await self._child.failure(error) from error
-        if self._failure is not None:
-            raise self._failure
-        if watchdog.cancelled_caught and not decoder.complete:
-            raise self._too_slow()
-        if deltas := decoder.finish():
-            sink(deltas)
-
-    async def _read(self, sink: Callable[[Sequence[Delta]], None], watchdog: trio.CancelScope) -> None:
-        """To the end of the body, also after the Stop: httpx2's generators, left before their end, would be finalised by the
-        garbage collector with a warning. A failure therefore ends the reading by cancellation, which passes through them."""
-        decoder = self._decoder
-        async for piece in self._response.aiter_raw():
-            if self._failure is not None:
-                continue
-            before = decoder.events
-            try:
-                if deltas := decoder.feed(piece):
-                    sink(deltas)
-                self._failure = decoder.failed
-            except Exception as error:  # noqa: BLE001 - kept, and raised by drain
-                self._failure = error
-            if self._failure is not None:
-                watchdog.cancel()
-            elif decoder.finished:
-                watchdog.deadline = trio.current_time() + TAIL
-            elif decoder.events > before:  # a ping is no event
-                watchdog.deadline = min(trio.current_time() + self._timeouts.between_events, self._last)
-
-    def _too_slow(self) -> ProviderDown:
-        if trio.current_time() >= self._last:
-            return ProviderDown(f"{WHO} was not done after {self._timeouts.step:g} s.")
-        return self._child.hung(self._timeouts.between_events if self._decoder.events else self._timeouts.first_event)
