@@ -121,6 +121,20 @@ async def test_several_first_uses_share_one_start(models: Path, home: Path) -> N
     assert len(spawner.lives) == 1
 
 
+async def test_prewarm(models: Path, home: Path) -> None:
+    """A child can be started before the first request, which then finds it; where it cannot be, nothing is raised."""
+    spawner = LlamaSpawner([text("hi")])
+    async with running(spawner, models, home) as provider:
+        await provider.prewarm()
+        assert provider.status()[0] == "ready"
+        assert (await answer(provider, ask())).text == "hi"
+    assert len(spawner.lives) == 1
+    await provider.prewarm()
+    async with running(spawner, home / "nowhere", home) as other:
+        await other.prewarm()
+    assert len(spawner.lives) == 1
+
+
 async def test_the_key_is_no_secret_of_argv_and_ours_are_not_the_childs(
     models: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
