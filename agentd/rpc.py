@@ -144,7 +144,7 @@ class Session:
                 version=self._hello.version,
             )
         self._initialized = True
-        if params.client in ("agentctl run", "agentctl chat"):
+        if params.prompting:
             self._hello.prompting()
         return m.Initialized(
             protocol=PROTOCOL_VERSION,

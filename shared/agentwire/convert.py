@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
@@ -20,9 +21,15 @@ from agentwire.events import CLASS_OF, VERSION_OF
 
 T = TypeVar("T")
 
+MAX_ITEMS = 10_000
+"""Items of one list or object: explaining what is wrong with a million of them would hold up everybody for 20 s."""
+_MAX_REASONS = 5
+
 
 def _strict(expected: type[Any]) -> Any:
     def check(value: Any, _: Any) -> Any:
+        if type(value) is int and expected is int and value.bit_length() > 63:
+            raise ValueError(f"expected a whole number of at most 63 bits, got {_describe(value)}")
         if type(value) is expected or (expected is float and type(value) is int):
             return value
         raise ValueError(f"expected {_NAMES[expected]}, got {_describe(value)}")
@@ -53,6 +60,8 @@ def _only(kinds: type[Any] | tuple[type[Any], ...], expected: str, inner: Callab
     def check(value: Any, target: Any) -> Any:
         if not isinstance(value, kinds):
             raise ValueError(f"expected {expected}, got {_describe(value)}")
+        if len(value) > MAX_ITEMS:
+            raise ValueError(f"expected {expected} of at most {MAX_ITEMS} items, got {len(value)}")
         return inner(value, target)
 
     return check
@@ -92,11 +101,12 @@ _decoder = msgspec.json.Decoder()
 
 
 def structure(value: Any, cls: type[T]) -> T:
-    """A wire value as `cls`. Raises InvalidParams that names every wrong field by its path."""
+    """A wire value as `cls`. Raises InvalidParams that names the wrong fields by their paths, the first five of them."""
     try:
         return _wire.structure(value, cls)
     except (ClassValidationError, ValueError) as error:
-        raise InvalidParams("; ".join(_reasons(error, "params"))) from None
+        reasons = list(islice(_reasons(error, "params"), _MAX_REASONS + 1))
+        raise InvalidParams("; ".join([*reasons[:_MAX_REASONS], *(["and more"] if len(reasons) > _MAX_REASONS else [])])) from None
 
 
 def _reasons(error: Exception, path: str) -> Iterator[str]:

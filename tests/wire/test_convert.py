@@ -113,6 +113,35 @@ def test_every_wrong_field_is_named_at_once() -> None:
     ]
 
 
+def test_five_complaints_say_enough() -> None:
+    """A client that sends a thousand wrong things gets one readable sentence."""
+    with pytest.raises(InvalidParams) as caught:
+        structure({f"k{number}": 1 for number in range(1000)}, Empty)
+    assert str(caught.value).count("there is no such field") == 5
+    assert str(caught.value).endswith("; and more")
+
+
+@pytest.mark.parametrize(
+    ("cls", "value"),
+    [
+        (Empty, {str(number): 1 for number in range(10_001)}),
+        (Prompt, {"session": "a", "parts": [1] * 10_001}),
+        (Initialize, {"protocol": 1, "environment": {str(number): 1 for number in range(10_001)}}),
+    ],
+)
+def test_collections_are_bounded(cls: type[Any], value: object) -> None:
+    """More items than anybody sends are refused unseen: to explain each would take a while, for everybody."""
+    with pytest.raises(InvalidParams, match="at most 10000 items, got 10001"):
+        structure(value, cls)
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_whole_numbers_fit_the_store(number: int) -> None:
+    """A number that SQLite cannot hold is the client's mistake, not a bug."""
+    with pytest.raises(InvalidParams, match="whole number of at most 63 bits"):
+        structure({"session": "a", "after": number}, Watch)
+
+
 @pytest.mark.parametrize("part", [{"kind": "video"}, {}])
 def test_part_of_no_known_kind(part: dict[str, object]) -> None:
     """A union is told apart by `kind`; another word in it is named as the mistake."""
