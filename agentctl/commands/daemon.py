@@ -27,7 +27,7 @@ agentctl daemon run              in the foreground; Ctrl-C stops it"""
 STOP_SECONDS = 20.0
 """A daemon that is asked to stop ends its turns within 15 s."""
 _HURRY_SECONDS = 5.0
-_FOLLOW_SECONDS = 0.2
+_FOLLOW_SECONDS = 0.1
 _BLOCK = 64 * 1024
 
 

@@ -1,0 +1,275 @@
+"""The commands of people and scripts against a scripted daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.main import COMMANDS, choose
+from tests.client.cli import agentctl, end, start
+from tests.fakes.daemon_server import SESSION, FakeDaemon, Finish, Say, denied
+
+STATUS = {
+    "pid": 4711,
+    "boot": "b1",
+    "version": "0.1.0",
+    "protocol": 1,
+    "started_at": 0.0,
+    "uptime": 7500.0,
+    "socket": "/run/agentd.sock",
+    "model": "fake/one",
+    "sessions": 3,
+    "running": 1,
+    "clients": 1,
+    "rss": 41_300_000,
+    "storage": {"path": "/data/agentd.db", "bytes": 1_230_000, "full": True},
+    "resumes_suspended": True,
+    "providers": [{"name": "openai", "state": "down", "detail": "refused"}],
+    "warnings": ["something is odd"],
+}
+MODEL = {"id": "fake/one", "context": 4096, "default": True, "available": True, "note": "small"}
+VALUES = [
+    {"key": "log.level", "value": "info", "source": "built-in"},
+    {"key": "turn.max_steps", "value": 7, "source": "environment"},
+]
+ANSWERS: dict[str, Any] = {
+    "daemon/status": STATUS,
+    "model/list": {"models": [MODEL]},
+    "config/get": {"values": VALUES, "warnings": ["unknown key log.levle; did you mean log.level?"]},
+}
+
+
+def page(number: int, cursor: str) -> dict[str, Any]:
+    info = {"id": f"{number:032x}", "title": "a\ttitle", "cwd": "/", "model": "m", "status": "awaiting_approval"}
+    return {"sessions": [info | {"created_at": 0.0, "updated_at": 1.0, "turns": 1, "queued": 0}], "cursor": cursor}
+
+
+# --- argv ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "chosen"),
+    [
+        ([], ("chat", [])),
+        (["-q"], ("chat", ["-q"])),
+        (["-c"], ("chat", ["-c"])),
+        (["--", "hello"], ("chat", ["--", "hello"])),
+        (["-v", "status", "--json"], ("status", ["-v", "--json"])),
+        (["--version"], ("version", [])),
+        (["help"], ("help", [])),
+        (["help", "session"], ("session", ["--help"])),
+        (["frobnicate"], ("", ["frobnicate"])),
+    ],
+)
+def test_choice_of_the_command(argv: list[str], chosen: tuple[str, list[str]]) -> None:
+    """Global flags may come first; no command is the chat; a name nobody has is no prompt."""
+    assert choose(argv) == chosen
+
+
+def test_unknown_command(tmp_path: Path) -> None:
+    """Exit 2 and the nearest name."""
+    answer = agentctl(tmp_path, "stauts")
+    assert answer.code == 2
+    assert "did you mean `agentctl status`" in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), *((name,) for name in COMMANDS), ("session", "list"), ("daemon", "logs"), ("model", "pull")]
+)
+def test_help_everywhere_with_examples(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Every command explains itself on stdout, by example, without a daemon."""
+    answer = agentctl(tmp_path, *arguments, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert "examples:" in answer.out
+    assert f"agentctl {' '.join(arguments)}".strip() in answer.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("session",), ("session", "list", "--limit", "0"), ("run", "--max-turns", "x", "hi"), ("run", "-c", "-s", "1")]
+)
+def test_wrong_arguments(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Exit 2 with the usage."""
+    answer = agentctl(tmp_path, *arguments)
+    assert answer.code == 2
+    assert answer.err.startswith("usage: ")
+
+
+def test_version_and_paths_need_no_daemon(home: Path) -> None:
+    """Both answer without starting anything."""
+    assert agentctl(home, "--version").out == agentctl(home, "version").out
+    assert agentctl(home, "paths", "--json").document["socket"] == f"{home}/run/agentd.sock"
+    assert f"socket\t{home}/run/agentd.sock\n" in agentctl(home, "paths").out
+    assert not list(home.iterdir())
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_status(home: Path) -> None:
+    """A few lines for people, the whole document for scripts."""
+    with FakeDaemon(home, answers=ANSWERS):
+        text, document = agentctl(home, "status").out, agentctl(home, "status", "--json").document
+        assert agentctl(home, "daemon", "status", "--json").document == document
+    assert document == STATUS
+    for said in (
+        "pid 4711, up 2 h 5 min",
+        "3, 1 running; 1 client",
+        "1.2 MB",
+        "41.3 MB",
+        "openai: down, refused",
+        "disk is full",
+        "odd",
+    ):
+        assert said in text
+
+
+def test_daemon_status_starts_nothing(home: Path) -> None:
+    """Exit 3 where no daemon runs."""
+    answer = agentctl(home, "daemon", "status")
+    assert answer.code == 3
+    assert "agentctl daemon start" in answer.err
+    assert not list(home.iterdir())
+
+
+def test_models_and_settings(home: Path) -> None:
+    """Tab-separated in a pipe, lists as JSON; warnings of the configuration on stderr."""
+    with FakeDaemon(home, answers=ANSWERS):
+        assert agentctl(home, "model", "list").out == "fake/one\t4096\tdefault\tsmall\n"
+        assert agentctl(home, "model", "list", "--json").document == [MODEL]
+        shown = agentctl(home, "config", "show")
+        assert agentctl(home, "config", "show", "--json").document == VALUES
+    assert shown.out == "log.level\tinfo\tbuilt-in\nturn.max_steps\t7\tenvironment\n"
+    assert "log.levle" in shown.err
+
+
+def test_session_list(home: Path) -> None:
+    """In a pipe: one line a session, whole ids, no header, nothing that breaks the columns."""
+    with FakeDaemon(home, answers={"session/list": page(7, "more")}):
+        answer = agentctl(home, "session", "list", "--limit", "1")
+        assert [session["id"] for session in agentctl(home, "session", "list", "--limit", "1", "--json").document] == [f"{7:032x}"]
+    assert answer == (0, f"{7:032x}\tawaiting approval\t1\t1\t/\ta title\n", "")
+
+
+def test_session_list_pages(home: Path) -> None:
+    """--all asks for page after page."""
+    with FakeDaemon(home, answers={"session/list": page(1, "")}) as daemon:
+        agentctl(home, "session", "list", "--all")
+    assert daemon.asked("session/list") == [{"limit": 200, "before": ""}]
+    with FakeDaemon(home, answers={"session/list": page(1, "c")}) as daemon:
+        agentctl(home, "session", "list", "--limit", "3")
+    assert daemon.asked("session/list") == [{"limit": 3, "before": ""}, {"limit": 2, "before": "c"}, {"limit": 1, "before": "c"}]
+
+
+def test_session_show(home: Path) -> None:
+    """The conversation as people read it, or its events; from all pages of the log, by the beginning of an id."""
+    with FakeDaemon(home, [Say("I write."), *denied("write"), Say("No."), Finish(denials=1)]) as daemon:
+        agentctl(home, "run", "please")
+        text, events = (
+            agentctl(home, "session", "show", SESSION[:6]).out,
+            agentctl(home, "session", "show", SESSION, "--json").document,
+        )
+        unknown = agentctl(home, "session", "show", "ffff")
+    assert [line for line in text.splitlines() if line][:2] == ["> please", "I write."]
+    assert events == daemon.log
+    assert (unknown.code, unknown.err) == (1, "agentctl: error: there is no session ffff\n")
+
+
+def test_session_watch(home: Path) -> None:
+    """Every event behind --after as a line of JSON, until Ctrl-C, which ends the watching only: exit 130."""
+    with FakeDaemon(home, [Say("hello"), Finish()]) as daemon:
+        agentctl(home, "run", "hi")
+        process = start(home, "session", "watch", SESSION[:5], "--after", "1", "--json")
+        assert process.stdout is not None
+        events = [json.loads(process.stdout.readline()) for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        answer = end(process)
+    assert [event["seq"] for event in events] == [2, 3, 4, 5]
+    assert answer == (130, "", "")
+    assert not daemon.asked("session/cancel")
+
+
+def test_rename_and_delete(home: Path) -> None:
+    """Off a terminal nothing is asked; --json answers with the thing."""
+    with FakeDaemon(home) as daemon:
+        assert agentctl(home, "session", "rename", SESSION, "new", "--json").document["title"] == "new"
+        assert agentctl(home, "session", "delete", SESSION[:4], "--force") == (0, "", "")
+    assert daemon.asked("session/delete") == [{"session": SESSION, "force": True}]
+
+
+@pytest.mark.parametrize(("typed", "deleted"), [(b"y\n", True), (b"\n", False)])
+def test_delete_asks_at_a_terminal(home: Path, typed: bytes, *, deleted: bool) -> None:
+    """A person is asked, and anything but yes keeps the session."""
+    ours, theirs = pty.openpty()
+    with FakeDaemon(home) as daemon:
+        process = start(home, "session", "delete", SESSION, stdin=theirs)
+        os.write(ours, typed)
+        answer = end(process)
+    os.close(ours)
+    os.close(theirs)
+    assert "Erase session 5e551011 'a talk', 0 turns" in answer.err
+    assert (answer.code == 0, bool(daemon.asked("session/delete"))) == (deleted, deleted)
+
+
+# --- terminals -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "colour"), [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_terminal(home: Path, environment: dict[str, str], *, colour: bool) -> None:
+    """At a terminal there is a header and colour, unless it is not wanted, and hostile text is shown, not obeyed."""
+    evil = {"models": [MODEL | {"note": "\x1b]0;owned\x07"}]}
+    ours, theirs = pty.openpty()
+    with FakeDaemon(home, answers={"model/list": evil}):
+        command = [sys.executable, "-m", "agentctl", "model", "list"]
+        subprocess.run(command, env={**os.environ, "AGENTD_HOME": str(home), **environment}, stdout=theirs, check=True)
+        said = os.read(ours, 65536).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "MODEL" in said
+    assert "␛]0;owned␇" in said
+    assert ("\x1b[1m" in said) is colour
+
+
+# --- the daemon's log ------------------------------------------------------------------------------------------------------------
+
+
+def test_logs(home: Path) -> None:
+    """The last lines; what is added with -f, also when the file is replaced; exit 130 by Ctrl-C."""
+    assert agentctl(home, "daemon", "logs").code == 1
+    log = home / "state/log/agentd.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"line {number}\n" for number in range(100)))
+    assert agentctl(home, "daemon", "logs", "-n", "2").out == "line 98\nline 99\n"
+    process = start(home, "daemon", "logs", "-n", "1", "-f")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"line 99\n"
+    with log.open("a") as file:
+        file.write("added\n")
+    assert process.stdout.readline() == b"added\n"
+    log.rename(log.with_suffix(".1"))
+    log.write_text("new file\n")
+    assert process.stdout.readline() == b"new file\n"
+    process.send_signal(signal.SIGINT)
+    assert end(process) == (130, "", "")
+
+
+@pytest.mark.parametrize(("lines", "size"), [(0, 10), (3, 10), (3, 200_000), (99, 3)])
+def test_tail_of_any_size(tmp_path: Path, lines: int, size: int) -> None:
+    """So many lines, however long they are, and the file is left at its end."""
+    from agentctl.commands.daemon import _tail
+
+    written = [b"x" * size + b"%d\n" % number for number in range(10)]
+    path = tmp_path / "log"
+    path.write_bytes(b"".join(written))
+    with path.open("rb") as file:
+        assert _tail(file, lines) == b"".join(written[-lines:] if lines else [])
+        assert file.read() == b""
