@@ -16,9 +16,9 @@ HELP = {
     "resume": "the recent sessions; /resume NUMBER or ID goes on with one",
     "model": "the models; /model NAME uses one from the next message on",
     "status": "how the daemon and this session are",
-    "queue": "what waits; /queue TEXT sends a message after the running turn (as Enter does)",
-    "steer": "/steer TEXT tells the running turn before its next step (Alt+S)",
-    "interrupt": "stops the running turn (Esc); /interrupt TEXT and goes on with TEXT",
+    "queue": "what waits; /queue TEXT sends after the running turn, as Enter does",
+    "steer": "/steer TEXT reaches the running turn before its next step (Alt+S)",
+    "interrupt": "stops the running turn (Esc); /interrupt TEXT goes on with TEXT",
     "quit": "leave; what runs goes on in the daemon",
 }
 KEYS = {

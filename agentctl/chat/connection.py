@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar
 
-from agentctl.client import PROTOCOL, fingerprints, mismatch, open_socket
+from agentctl.client import PROTOCOL, intent, mismatch, open_socket
 from agentwire import __version__
 from agentwire.codec import MAX_FRAME, FrameReader, Oversized, decode, request
 from agentwire.errors import AgentError, InvalidParams, Unreachable, VersionMismatch, from_wire
@@ -89,7 +89,7 @@ class Connection:
         self._task.cancel()
 
     async def _shake_hands(self, environ: Mapping[str, str]) -> None:
-        params = {"protocol": PROTOCOL, "client": "agentctl chat", "version": __version__, **fingerprints(environ)}
+        params = {"protocol": PROTOCOL, "client": "agentctl chat", "version": __version__, **intent(environ)}
         try:
             self.initialized = await asyncio.wait_for(self.call("initialize", params), HANDSHAKE_SECONDS)
         except VersionMismatch as error:

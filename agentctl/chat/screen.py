@@ -31,6 +31,7 @@ from prompt_toolkit.layout import (
     Layout,
     Window,
 )
+from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -215,7 +216,8 @@ class Screen:
 
     def _layout(self) -> Layout:
         search = SearchToolbar()
-        control = BufferControl(self.buffer, search_buffer_control=search.control, preview_search=True)
+        tabs = TabsProcessor(char1=" ", char2=" ")
+        control = BufferControl(self.buffer, input_processors=[tabs], search_buffer_control=search.control, preview_search=True)
         field = Window(
             control,
             height=lambda: Dimension(min=1, max=min(INPUT_ROWS, max(self._rows() - 4, 1))),

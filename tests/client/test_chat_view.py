@@ -80,7 +80,7 @@ def watching(seq: int, draft: str | None = None, *, turn: int | None = 1, step: 
     return {"seq": seq, "boot": "b", "view": {"info": info, "turn": turn, "queue": [], "approvals": [], "draft": shown}}
 
 
-# --- a plain turn ----------------------------------------------------------------------------------------------------------------
+# --- a plain turn -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_turn_with_a_tool_reads_like_a_conversation() -> None:
@@ -229,7 +229,7 @@ def test_hostile_text_is_shown_not_obeyed() -> None:
     assert sum("owned" in text for text in lines) >= 8
 
 
-# --- the same text however it comes ------------------------------------------------------------------------------------------------
+# --- the same text however it comes -------------------------------------------------------------------------------------------
 
 TEXTS = st.text(alphabet="ab #`\n\r中", max_size=60)
 
@@ -256,7 +256,7 @@ def test_repeats_and_overlaps_are_dropped(text: str, points: list[int], back: in
 
 @given(TEXTS, st.integers(0, 60), st.integers(0, 60))
 def test_the_end_is_true_whatever_was_shown(text: str, shown: int, kept: int) -> None:
-    """After a crash the last lines are those of the daemon's version from the broken line on, and a seam says so if some is withdrawn."""
+    """After a crash the last lines are the daemon's, from the broken line on; a seam says if text is withdrawn."""
     transcript = Transcript("s")
     play([*begun("q"), delta(0, text[:shown])], transcript)
     transcript.lost()
@@ -286,7 +286,7 @@ def test_events_come_once() -> None:
     assert [item for event in events for item in transcript.apply(event)] == []
 
 
-# --- breaks --------------------------------------------------------------------------------------------------------------------------
+# --- breaks -------------------------------------------------------------------------------------------------------------------
 
 
 def test_attaching_to_a_streaming_turn() -> None:

@@ -1,8 +1,8 @@
-"""A daemon for the chat's tests, on asyncio beside it: real sockets and frames, a log per session, and turns that the test plays."""
+"""A daemon for the chat's tests, on asyncio beside it: real sockets and frames, a log per session, turns that the test plays."""
 
 from __future__ import annotations
 
-import asyncio
+import asyncio  # noqa: TID251  # it runs in the chat's loop
 import itertools
 import os
 import time
@@ -34,7 +34,7 @@ class FakeSession:
     def info(self) -> dict[str, Any]:
         status = "running" if self.turn else "idle"
         times = {"created_at": 1.0, "updated_at": 2.0, "turns": self.turns, "queued": len(self.queue)}
-        return {"id": self.id, "title": self.title, "cwd": self.cwd, "model": "fake/one", "status": status, **times}
+        return {"id": self.id, "title": self.title, "cwd": self.cwd, "model": "fake/m1", "status": status, **times}
 
     @property
     def view(self) -> dict[str, Any]:
@@ -118,9 +118,7 @@ class FakeDaemon:
     def reply(self, session: FakeSession, text: str, *, stop: str = "end", step: int = 0) -> None:
         """A whole reply."""
         parts = [{"kind": "text", "text": text}]
-        self.emit(
-            session, "assistant_message", turn=session.turns, step=step, model="fake/one", parts=parts, stop=stop, usage=USAGE
-        )
+        self.emit(session, "assistant_message", turn=session.turns, step=step, model="fake/m1", parts=parts, stop=stop, usage=USAGE)
 
     def finish(self, session: FakeSession, outcome: str = "done", error: Mapping[str, Any] | None = None) -> None:
         session.turn = None
@@ -170,12 +168,12 @@ class FakeDaemon:
         raise NotFound(f"there is no session {params['session']}")
 
     def _do_initialize(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
-        told = {"protocol": 1, "version": "0", "pid": 1, "boot": str(self.boot), "user": "local", "model": "fake/one"}
+        told = {"protocol": 1, "version": "0", "pid": 1, "boot": str(self.boot), "user": "local", "model": "fake/m1"}
         return {**told, "environment_differs": [], "notice": "", **self.hello}
 
     def _do_session_create(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         session = self.add_session(params["cwd"])
-        self.emit(session, "session_created", title="", cwd=params["cwd"], model="fake/one", environment={})
+        self.emit(session, "session_created", title="", cwd=params["cwd"], model="fake/m1", environment={})
         return session.info
 
     def _do_session_get(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
@@ -205,7 +203,7 @@ class FakeDaemon:
         session = self._session(params)
         session.inputs += 1
         item = {"input": session.inputs, "parts": params["parts"], "delivery": params["delivery"]}
-        item |= {"interactive": params["interactive"], "model": "fake/one", "max_steps": 0}
+        item |= {"interactive": params["interactive"], "model": "fake/m1", "max_steps": 0}
         self.emit(session, "input_accepted", **item)
         if session.turn is None:
             self.begin(session, session.inputs)
@@ -218,7 +216,7 @@ class FakeDaemon:
         session.turns += 1
         session.turn = session.turns
         session.queue = [item for item in session.queue if item["input"] != number]
-        self.emit(session, "turn_started", turn=session.turns, input=number, model="fake/one")
+        self.emit(session, "turn_started", turn=session.turns, input=number, model="fake/m1")
 
     def _do_session_cancel(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         session = self._session(params)
@@ -242,7 +240,7 @@ class FakeDaemon:
         return {}
 
     def _do_model_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
-        return {"models": [{"id": "fake/one", "context": 1, "default": True, "available": True, "note": "a fake"}]}
+        return {"models": [{"id": "fake/m1", "context": 1, "default": True, "available": True, "note": "a fake"}]}
 
     def _do_daemon_status(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         return {"version": "0", "pid": 1, "sessions": len(self.sessions), "running": 0, "warnings": ["look out"]}
