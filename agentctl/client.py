@@ -52,7 +52,8 @@ class Client:
     def connect(cls, paths: Paths, *, start: bool = True, environ: Mapping[str, str] | None = None) -> Client:
         """Connects and shakes hands; with `start`, a daemon that is missing is started first.
 
-        With `environ`, the daemon compares its configuration variables with ours (`initialized["environment_differs"]`).
+        With `environ` the daemon expects a prompt, and compares its configuration variables with ours
+        (`initialized["environment_differs"]`).
         """
         try:
             sock = open_socket(paths)
@@ -119,7 +120,7 @@ class Client:
         self.close()
 
     def _shake_hands(self, environ: Mapping[str, str] | None) -> None:
-        params = {"protocol": PROTOCOL, "client": "agentctl", "version": __version__, **(fingerprints(environ) if environ else {})}
+        params = {"protocol": PROTOCOL, "client": "agentctl", "version": __version__, **(intent(environ) if environ is not None else {})}
         try:
             self.initialized = self.call("initialize", params, timeout=HANDSHAKE_SECONDS)
         except VersionMismatch as error:
@@ -190,12 +191,12 @@ def peer(sock: socket.socket) -> tuple[int, int]:
     return int.from_bytes(credentials[:4], sys.byteorder), int.from_bytes(credentials[4:8], sys.byteorder)
 
 
-def fingerprints(environ: Mapping[str, str]) -> dict[str, Any]:
-    """`salt` and `environment` of `initialize`: what shows a difference in a variable without showing its value."""
+def intent(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What `initialize` says of a client that will prompt: that, and fingerprints that show a difference in a variable, no value."""
     from agentwire.environment import fingerprint
 
     salt = os.urandom(16).hex()
-    return {"salt": salt, "environment": fingerprint(environ, salt)}
+    return {"prompting": True, "salt": salt, "environment": fingerprint(environ, salt)}
 
 
 def mismatch(reason: str, details: dict[str, Any]) -> VersionMismatch:

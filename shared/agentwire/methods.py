@@ -31,13 +31,17 @@ class Empty:
 
 @frozen(kw_only=True)
 class Initialize:
-    """`environment` maps each configuration variable set at the client to `sha256(salt + value)` in hex, first 16 digits."""
+    """`environment` maps each configuration variable set at the client to `sha256(salt + value)` in hex, first 16 digits.
+
+    `prompting`: a prompt will probably follow, so what its first model request would wait for is loaded now.
+    """
 
     protocol: int
     client: str = ""
     version: str = ""
     salt: str = ""
     environment: dict[str, str] = Factory(dict)
+    prompting: bool = False
 
 
 @frozen(kw_only=True)
