@@ -1,0 +1,108 @@
+"""The commands against the real daemon with a scripted model: start, a turn, kill -9 in its middle, stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.client.cli import agentctl, end, start
+
+pytestmark = pytest.mark.slow
+RULES = [
+    {"match": "count", "reply": {"steps": [{"verb": "tokens", "count": 40, "delay": 0.05}]}},
+    {"match": "", "reply": {"steps": [{"verb": "say", "text": "hello"}]}},
+]
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A model server on loopback, and the environment that makes the daemon use it."""
+    script = tmp_path / "rules.json"
+    script.write_text(json.dumps(RULES))
+    command = [sys.executable, "-m", "tests.fakes.model_server", "--script", str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setenv("AGENTD_MODEL", "openai/scripted-1")
+        yield
+        server.kill()
+
+
+@pytest.fixture
+def house(home: Path) -> Iterator[Path]:
+    """AGENTD_HOME; whatever runs there is stopped afterwards."""
+    yield home
+    agentctl(home, "daemon", "stop")
+
+
+def runs(pid: int) -> bool:
+    """Whether the process lives; one that only waits for init to take note of its end does not."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    return False
+
+
+@pytest.mark.usefixtures("model")
+def test_life_of_a_daemon(house: Path) -> None:
+    """A missing daemon is started by a run; a second start changes nothing; a restart is another process; stop means gone."""
+    assert agentctl(house, "run", "hi") == (0, "hello\n", "")
+    first = agentctl(house, "status", "--json").document["pid"]
+    assert agentctl(house, "daemon", "start").code == 0
+    assert agentctl(house, "status", "--json").document["pid"] == first
+    assert agentctl(house, "daemon", "restart").code == 0
+    second = agentctl(house, "status", "--json").document["pid"]
+    assert first != second
+    assert agentctl(house, "run", "-c", "hi").out == "hello\n"
+    assert agentctl(house, "daemon", "stop").code == 0
+    assert not runs(second)
+    assert agentctl(house, "daemon", "status").code == 3
+    assert agentctl(house, "daemon", "stop").err == "no daemon was running\n"
+
+
+@pytest.mark.usefixtures("model")
+def test_kill_in_the_middle(house: Path) -> None:
+    """kill -9 of the daemon: it is started again by the client that follows the turn, and the output is as if nothing had been."""
+    pid = agentctl(house, "status", "--json").document["pid"]
+    process = start(house, "run", "count")
+    assert process.stdout is not None
+    seen = process.stdout.read(30)
+    os.kill(pid, signal.SIGKILL)
+    answer = end(process)
+    assert answer.code == 0
+    assert (seen.decode() + answer.out).split() == [f"w{number}" for number in range(40)]
+    assert "lost and found" in answer.err
+
+
+@pytest.mark.usefixtures("model")
+def test_ctrl_c(house: Path) -> None:
+    """The turn is cancelled in the log, and the session is usable."""
+    agentctl(house, "status")
+    process = start(house, "run", "count")
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.send_signal(signal.SIGINT)
+    assert end(process).code == 130
+    (session,) = agentctl(house, "session", "list", "--json").document
+    assert session["status"] == "idle"
+    last = agentctl(house, "session", "show", session["id"], "--json").document[-1]
+    assert (last["kind"], last["data"]["outcome"]) == ("turn_finished", "cancelled")
+    assert agentctl(house, "run", "-c", "hi").out == "hello\n"
+
+
+def test_wrong_configuration(house: Path) -> None:
+    """Exit 78 with file, line and key, from whatever command needed the daemon."""
+    (house / "config").mkdir()
+    (house / "config/config.toml").write_text('[turn]\nmax_steps = "many"\n')
+    answer = agentctl(house, "status")
+    assert answer.code == 78
+    assert f"{house}/config/config.toml:2: turn.max_steps" in answer.err
