@@ -120,7 +120,8 @@ class Client:
         self.close()
 
     def _shake_hands(self, environ: Mapping[str, str] | None) -> None:
-        params = {"protocol": PROTOCOL, "client": "agentctl", "version": __version__, **(intent(environ) if environ is not None else {})}
+        meaning = {} if environ is None else intent(environ)
+        params = {"protocol": PROTOCOL, "client": "agentctl", "version": __version__, **meaning}
         try:
             self.initialized = self.call("initialize", params, timeout=HANDSHAKE_SECONDS)
         except VersionMismatch as error:
@@ -192,7 +193,7 @@ def peer(sock: socket.socket) -> tuple[int, int]:
 
 
 def intent(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What `initialize` says of a client that will prompt: that, and fingerprints that show a difference in a variable, no value."""
+    """What `initialize` says of a client that will prompt: that, and fingerprints of its variables, which show no value."""
     from agentwire.environment import fingerprint
 
     salt = os.urandom(16).hex()

@@ -34,6 +34,7 @@ from agentd.spawn import TrioSpawner
 from agentd.store.log import EventLog, open_log
 from agentd.toolsources.functions import FunctionTools
 from agentwire.config import Config
+from agentwire.errors import ConfigError, InvalidParams
 from agentwire.types import ModelInfo, ProviderStatus
 
 _DEMO = (
@@ -88,7 +89,7 @@ def _assemble(
     config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider], functions: FunctionTools
 ) -> tuple[Daemon, Parts, Listener]:
     bus, saver = Bus(), DraftSaver(store)
-    router = Router(providers, config.model)
+    router = _router(config, providers)
     tools = Tools([functions])
     rules = config.permissions
     loop_settings = LoopSettings(
@@ -122,6 +123,17 @@ def _assemble(
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
     )
     return daemon, parts, Listener(config.paths.socket, open_session)
+
+
+def _router(config: Config, providers: dict[str, Provider]) -> Router:
+    """Error handling: ConfigError for a default model of no provider: it would fail every session, and the first prewarming."""
+    router = Router(providers, config.model)
+    try:
+        router.resolve("")
+    except InvalidParams as error:
+        source = next((value.source for value in config.values if value.key == "model"), "configuration")
+        raise ConfigError(f"{source}: model: {error.message}, got {config.model!r}", key="model") from None
+    return router
 
 
 def _status(provider: Provider) -> ProviderStatus:

@@ -73,7 +73,8 @@ def called(name: str, arguments_json: str, finished: Mapping[str, Any]) -> Line:
     result = one_line(text_of(finished["parts"]).strip(), RESULT_WIDTH)
     seconds = float(finished.get("seconds", 0.0))
     time = f" ({seconds:.1f} s)" if seconds >= 1 else ""
-    said = f"{outcome.replace('_', ' ')}: {result}" if outcome != "ok" else result or "done"
+    label = outcome.replace("_", " ")
+    said = result or "done" if outcome == "ok" or result.startswith(f"{label}:") else f"{label}: {result}"
     head = f"● {one_line(name, 60)}({arguments(arguments_json)})"
     return line(f"{head} → {said}{time}", "tool" if outcome == "ok" else "tool-bad")
 

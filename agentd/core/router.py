@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
 import structlog
 import trio
@@ -73,8 +73,9 @@ class Router:
         return nullcontext(_Request(provider, evolve(prompt, model=name), self._wait))
 
     async def prewarm(self) -> None:
-        """Do now what the default model's first request would have to wait for."""
-        await self.resolve("")[0].prewarm()
+        """Do now what the default model's first request would have to wait for. What goes wrong is the request's to say."""
+        with suppress(ProviderError):
+            await self.resolve("")[0].prewarm()
 
     async def models(self) -> Sequence[ModelInfo]:
         """What all providers offer, asked at the same time; one that fails is a single entry that says why."""

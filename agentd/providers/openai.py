@@ -44,6 +44,8 @@ _CONNECTIONS = 1000  # at once: as many as there may be streams
 _KEPT = 100  # idle connections, for 60 s
 
 _HEADERS: Final = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+_TRANSPORT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+"""Environment variables that the HTTP library reads by itself."""
 _STREAMS = ("text/event-stream", "text/plain", "application/octet-stream", "")
 """Content types a stream may have: some hosts send a vague one, or none."""
 
@@ -116,7 +118,10 @@ class OpenAIProvider:
             await self._sdk.client.close()
 
     async def prewarm(self) -> None:
-        """Do now what the first request would have to wait for: import the SDK and build its client. May be called at any time."""
+        """Do now what the first request would have to wait for: import the SDK and build its client. May be called at any time.
+
+        Error handling: ProviderError if this machine's certificates or proxy settings cannot be used.
+        """
         async with self._loading:
             if self._sdk is None:
                 self._sdk = await trio.to_thread.run_sync(self._load, abandon_on_cancel=True)
@@ -162,7 +167,10 @@ class OpenAIProvider:
 
         timeout = httpx2.Timeout(None, connect=self._timeouts.connect)  # all other waits are our watchdog's
         limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_KEPT, keepalive_expiry=60)
-        http = httpx2.AsyncClient(verify=httpx2.create_ssl_context(), timeout=timeout, limits=limits, follow_redirects=False)
+        try:
+            http = httpx2.AsyncClient(verify=httpx2.create_ssl_context(), timeout=timeout, limits=limits, follow_redirects=False)
+        except (OSError, ValueError, httpx2.InvalidURL) as error:
+            raise ProviderError(f"no connection to {self._who} can be made: {error}. Check {', '.join(_TRANSPORT)}.") from None
         client = openai.AsyncOpenAI(
             api_key=self._config.api_key or _NO_KEY, base_url=self._base, max_retries=0, timeout=timeout, http_client=http
         )

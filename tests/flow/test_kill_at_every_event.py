@@ -23,9 +23,12 @@ from tests.fakes.tools import FakeTools, spec
 
 def two_tools(prompt: Prompt) -> Reply:
     """A turn of three steps: two calls at once, one more, the answer."""
-    return [Ask([("look", '{"n":1}'), ("look", '{"n":2}')], "Let me see."), None, Ask([("look", '{"n":3}')]), Say(["All ", "three ", "seen."])][
-        count_results(prompt)
-    ]  # type: ignore[return-value]
+    return [
+        Ask([("look", '{"n":1}'), ("look", '{"n":2}')], "Let me see."),
+        None,
+        Ask([("look", '{"n":3}')]),
+        Say(["All ", "three ", "seen."]),
+    ][count_results(prompt)]  # type: ignore[return-value]
 
 
 class Mortal:
