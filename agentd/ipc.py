@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import stat
 import struct
@@ -32,6 +33,8 @@ _DRAIN = 1.0
 """Seconds a connection gets at shutdown to read what is left."""
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _BACKLOG = 128
+_RESERVED = 256
+"""Descriptors of the usual 1,024 that clients cannot take."""
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 OpenSession = Callable[[Caller, Outlet, trio.Nursery], Session]
@@ -141,6 +144,7 @@ class Listener:
         self._path, self._open_session = path, open_session
         self._socket: socket.socket | None = None
         self.clients = 0
+        self._starved = False  # said in the log once, not ten times a second
 
     def bind(self) -> None:
         """Bind and listen: mode 0600 in a 0700 directory that is ours.
@@ -167,8 +171,12 @@ class Listener:
     async def serve(self, connections: trio.Nursery) -> None:
         """Accept until cancelled; each connection is a task in `connections`."""
         assert self._socket is not None
+        most = _most_clients()
         while True:
             await trio.lowlevel.wait_readable(self._socket)
+            if self.clients >= most:
+                await self._wait_for_room(f"{self.clients} clients")
+                continue
             try:
                 accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -176,11 +184,18 @@ class Listener:
             except OSError as error:
                 if error.errno not in _STARVED:
                     raise
-                log.warning("accept_starved", error=error.strerror)
-                await trio.sleep(0.1)  # descriptors come back when others close; accepting again at once would spin
+                await self._wait_for_room(str(error))
                 continue
+            self._starved = False
             accepted.setblocking(False)
             connections.start_soon(self._serve_one, accepted)
+
+    async def _wait_for_room(self, reason: str) -> None:
+        """Those who are not accepted wait in the kernel's queue. Accepting again at once would spin."""
+        if not self._starved:
+            log.warning("accept_starved", reason=reason)
+        self._starved = True
+        await trio.sleep(0.1)
 
     async def _serve_one(self, accepted: socket.socket) -> None:
         connection = Connection(accepted)
@@ -221,6 +236,12 @@ class Listener:
             self._socket.close()
             with suppress(OSError):
                 os.unlink(self._path)
+
+
+def _most_clients() -> int:
+    """Clients that leave descriptors enough for models, tools and the log."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - min(_RESERVED, limit // 2)
 
 
 def check_directory(path: str) -> None:

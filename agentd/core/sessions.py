@@ -65,7 +65,7 @@ class Sessions:
             live.state.apply(event)
             live.used = trio.current_time()
             live.notify()
-            if isinstance(body, ev.AssistantMessage | ev.TurnFinished):
+            if isinstance(body, ev.AssistantMessage | ev.TurnFinished | ev.TurnResumed):
                 live.draft = None  # in the same stretch as the publishing: no view shows a reply as message and as draft
             if isinstance(body, ev.TurnStarted | ev.TurnResumed):
                 self._start(live)
@@ -259,13 +259,14 @@ class Sessions:
                 if resume:
                     self.kick(live)
             elif self._work is not None:
+                turn, chunks = live.state.turn, await self._store.load_draft(session)
+                live.draft = Draft.restore(turn.number, turn.steps, chunks)  # whoever watches from now on sees what was saved
                 live.busy = True
                 self._work.start_soon(partial(self._recover_turn, live, resume=resume, clean=clean, grace=grace))
 
     async def _recover_turn(self, live: Live, *, resume: bool, clean: bool, grace: float) -> None:
         await self._tools.refresh()  # what is safe to repeat is a question to today's tools
-        turn = live.state.open_turn
-        draft = Draft.restore(turn.number, turn.steps, await self._store.load_draft(live.state.id))
+        turn, draft = live.state.open_turn, live.draft
         safe = frozenset(spec.name for spec in self._tools.specs() if spec.effect in ("read", "idempotent"))
         doubtful = [call for call in decide.doubtful_calls(live.state, safe) if call.effect == "once"]
         go_on = resume and turn.resumes < decide.MAX_RESUMES and (not doubtful or await self._somebody_watches(live, grace))

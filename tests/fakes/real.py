@@ -71,6 +71,11 @@ class Home:
         return str(self.path / "run/agentd.sock")
 
     @property
+    def listens(self) -> bool:
+        """Whether the socket is there (which says nothing of a daemon behind it)."""
+        return Path(self.socket).is_socket()
+
+    @property
     def data(self) -> Path:
         return self.path / "data"
 
@@ -78,6 +83,10 @@ class Home:
     def log(self) -> str:
         path = self.path / "state/log/agentd.log"
         return path.read_text() if path.exists() else ""
+
+    @property
+    def stderr(self) -> str:
+        return (self.path / "stderr").read_text()
 
     def write(self, name: str, text: str) -> Path:
         """A file below this folder, with its directories: `config/config.toml`, `config/tools/x.py`."""
@@ -93,9 +102,10 @@ class Home:
         """A daemon that accepts connections. `wrapper`: a program and arguments that exec the rest of the command line."""
         read, write = os.pipe()
         whole = {**self.environ, **(models.environ if models else {}), **environ, "AGENTD_READY_FD": str(write)}
-        process = subprocess.Popen(
-            [*wrapper, *self.command()], cwd="/", env=whole, pass_fds=[write], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        with open(self.path / "stderr", "ab") as stderr:
+            process = subprocess.Popen(
+                [*wrapper, *self.command()], cwd="/", env=whole, pass_fds=[write], stdin=subprocess.DEVNULL, stderr=stderr
+            )
         os.close(write)
         daemon = Daemon(self, process)
         self._daemons.append(daemon)
@@ -104,8 +114,8 @@ class Home:
         finally:
             os.close(read)
         if line != b"ready\n":
-            process.kill()
-            raise AssertionError(f"the daemon did not start: {line!r} {process.communicate()[1].decode()} {self.log[-4000:]}")
+            daemon.kill()
+            raise AssertionError(f"the daemon did not start: {line!r}\n{self.stderr}\n{self.log[-4000:]}")
         return daemon
 
     def refuse(self, *arguments: str, wrapper: Sequence[str] = (), **environ: str) -> subprocess.CompletedProcess[str]:
@@ -148,7 +158,7 @@ class Daemon:
     def kill(self) -> None:
         """SIGKILL, and wait for the end. Does nothing to one that has ended."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -156,7 +166,6 @@ class Daemon:
     async def ended(self, *, seconds: float = STOP_SECONDS) -> int:
         """Its exit code, once it has ended."""
         await eventually(lambda: self.process.poll() is not None, "the daemon's end", seconds=seconds)
-        self.process.communicate()
         return self.process.returncode
 
     async def stop(self) -> int:
