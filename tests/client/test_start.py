@@ -59,6 +59,7 @@ def test_detached(paths: Paths) -> None:
     visit(paths)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # Python 3.12 warns; the child executes at once
 def test_one_starter_wins(paths: Paths) -> None:
     """Many clients at once start one daemon."""
     starters = [
