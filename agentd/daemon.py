@@ -18,12 +18,12 @@ import structlog
 import trio
 from attrs import frozen
 
-from agentd import __version__
 from agentd.core.bus import Bus
 from agentd.core.sessions import Sessions
 from agentd.ipc import Listener
 from agentd.ports import Clock
 from agentd.store.log import EventLog
+from agentwire import __version__
 from agentwire.config import Config
 from agentwire.errors import StorageFull
 from agentwire.messages import PROTOCOL_VERSION

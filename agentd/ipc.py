@@ -23,7 +23,7 @@ import trio
 from agentd.core.api import Caller
 from agentd.rpc import MAX_BYTES, Outlet, Session
 from agentwire.codec import FrameReader
-from agentwire.errors import ConfigError
+from agentwire.errors import ConfigError, Conflict
 
 log = structlog.get_logger()
 
@@ -149,14 +149,14 @@ class Listener:
     def bind(self) -> None:
         """Bind and listen: mode 0600 in a 0700 directory that is ours.
 
-        Error handling: ConfigError naming the path. The caller holds the daemon's lock, so a socket that is there is stale.
+        Error handling: ConfigError naming the path; Conflict if another daemon (of another data directory) listens there. The
+        caller holds the lock of its data, so any other socket that is there is stale.
         """
         directory = os.path.dirname(self._path)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             check_directory(directory)
-            with suppress(FileNotFoundError):
-                os.unlink(self._path)
+            self._remove_stale()
             listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listening.setblocking(False)
             listening.bind(self._path)
@@ -167,6 +167,20 @@ class Listener:
                 f"cannot listen on {self._path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write."
             ) from error
         self._socket = listening
+
+    def _remove_stale(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(self._path)
+            except OSError:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
+                return
+            pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        raise Conflict(
+            f"another daemon (pid {pid}) listens on {self._path} and keeps its data elsewhere; stop it, or give this one a place of "
+            "its own with AGENTD_HOME or AGENTD_SOCKET"
+        )
 
     async def serve(self, connections: trio.Nursery) -> None:
         """Accept until cancelled; each connection is a task in `connections`."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agentd import __version__
+from agentwire import __version__
 from agentwire.errors import AgentError, ConfigError, Conflict, StoreError
 
 if TYPE_CHECKING:

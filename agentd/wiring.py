@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import evolve
 
-from agentd import __version__
 from agentd.core.agent_loop import AgentLoop, LoopSettings
 from agentd.core.api import Api, Caller, Settings
 from agentd.core.bus import Bus
@@ -33,6 +32,7 @@ from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store.log import EventLog, open_log
 from agentd.toolsources.functions import FunctionTools
+from agentwire import __version__
 from agentwire.config import Config
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.types import ModelInfo, ProviderStatus

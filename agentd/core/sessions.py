@@ -17,7 +17,6 @@ import msgspec
 import structlog
 import trio
 
-from agentd import __version__
 from agentd.core import decide
 from agentd.core.agent_loop import AgentLoop
 from agentd.core.bus import Bus
@@ -26,7 +25,7 @@ from agentd.core.live import Live
 from agentd.core.state import STATE_VERSION, SessionState
 from agentd.core.tools import Tools
 from agentd.ports import NewEvent, Store
-from agentwire import convert
+from agentwire import __version__, convert
 from agentwire import events as ev
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
 from agentwire.types import Delivery, InputPart, TurnOutcome

@@ -20,12 +20,9 @@ def prompt(client: Client) -> None:
     client.call("session/prompt", {"session": SESSION, "parts": [{"kind": "text", "text": "hi"}]})
 
 
-def test_versions_agree() -> None:
-    """The protocol and the version known here without the heavy modules are those of the others."""
-    import agentd
-
+def test_the_protocol_is_the_daemons() -> None:
+    """The number known here without the heavy modules is the one that the daemon checks."""
     assert PROTOCOL == messages.PROTOCOL_VERSION
-    assert __version__ == agentd.__version__
 
 
 def test_handshake(home: Path) -> None:
