@@ -130,14 +130,25 @@ def _status(paths: Paths, args: Namespace, out: Output) -> int:
 def _logs(paths: Paths, args: Namespace, out: Output) -> int:
     from agentctl.start import output_file
 
-    path = paths.log_file if os.path.exists(paths.log_file) else output_file(paths)
+    log = _configured_log(paths)
+    path = log if os.path.exists(log) else output_file(paths)
     if not os.path.exists(path):
-        raise AgentError(f"there is no log at {paths.log_file} yet (under systemd see `journalctl --user -u agentd`)")
+        raise AgentError(f"there is no log at {log} yet (under systemd see `journalctl --user -u agentd`)")
     with open(path, "rb") as file:
         out.stream(out.safe(_tail(file, args.lines).decode("utf-8", "replace")))
         if args.follow:
             _follow(file, path, out)
     return 0
+
+
+def _configured_log(paths: Paths) -> str:
+    """Where the daemon logs by this environment's configuration; a wrong one must not hide the log that says so."""
+    from agentwire import config
+
+    try:
+        return config.load(os.environ).log.file or paths.log_file
+    except AgentError:
+        return paths.log_file
 
 
 def _tail(file: BinaryIO, lines: int) -> bytes:
