@@ -178,10 +178,10 @@ class Daemon:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @asynccontextmanager
-    async def connect(self, *, client: str = "test") -> AsyncIterator[Peer]:
+    async def connect(self, **hello: Any) -> AsyncIterator[Peer]:
         """A client that has shaken hands."""
         async with self.open() as peer:
-            peer.initialized = await peer.call("initialize", protocol=1, client=client)
+            peer.initialized = await peer.call("initialize", protocol=1, client="test", **hello)
             yield peer
 
     @asynccontextmanager

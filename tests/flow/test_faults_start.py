@@ -166,7 +166,7 @@ async def test_settings_that_break_the_http_library_cost_a_turn_and_not_the_daem
     """The client that announces a prompt warms the library up: what fails there is said by the turn."""
     home.environ |= {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", **environ}
     daemon = home.start()
-    async with daemon.connect(client="agentctl run") as peer:
+    async with daemon.connect(prompting=True) as peer:
         session = await peer.create()
         await peer.prompt(session, "hello")
         end = await peer.until("turn_finished")
@@ -178,7 +178,7 @@ async def test_settings_that_break_the_http_library_cost_a_turn_and_not_the_daem
 async def test_without_its_weights_the_local_model_says_how_to_get_them(home: Home) -> None:
     """A fresh machine without set-up: the turn fails with the command that helps, and the session is usable."""
     daemon = home.start()
-    async with daemon.connect(client="agentctl run") as peer:
+    async with daemon.connect(prompting=True) as peer:
         session = await peer.create()
         await peer.prompt(session, "hello")
         end = await peer.until("turn_finished")
