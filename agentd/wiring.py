@@ -37,10 +37,7 @@ from agentwire.config import Config
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.types import ModelInfo, ProviderStatus
 
-_DEMO = (
-    "{model} is a small model that runs on this machine: good for a try, often wrong. For a better one set OPENAI_API_KEY (or "
-    "OPENAI_BASE_URL), then `agentctl daemon restart`."
-)
+_DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
 
 
 class WallClock:
