@@ -10,14 +10,32 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
-
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from agentwire.config import LogConfig
 from agentwire.errors import ConfigError
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Inside, an import of `package` fails as if it were not installed, unless it is loaded already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+# Where rich is installed, structlog loads it for a console renderer that we do not use: a tenth of the daemon.
+with _without("rich"):
+    import structlog
+    from structlog.typing import EventDict, WrappedLogger
 
 _STDERR = 2
 # Shorter values are words ("none", "token") that would black out innocent text.

@@ -29,7 +29,7 @@ STANDARD_ONLY = {
 }
 """The libraries that a one-shot command must not load: each costs more than the whole command."""
 
-LOADED_ON_FIRST_USE = {"openai", "httpx2", "pydantic", "prompt_toolkit", "xllamacpp"}
+LOADED_ON_FIRST_USE = {"openai", "httpx2", "pydantic", "prompt_toolkit", "rich", "xllamacpp"}
 """What an idle daemon must not load: the model libraries cost 20-70 MB and a second of start. (structlog loads asyncio.)"""
 
 
@@ -66,7 +66,7 @@ def test_other_commands_load_no_library(command: str) -> None:
 
 def test_daemon_starts_without_models() -> None:
     """Importing all of the daemon loads no model library and no terminal library."""
-    assert loaded_by("import agentd.main, agentd.daemon, agentd.wiring") & LOADED_ON_FIRST_USE == set()
+    assert loaded_by("import agentd.main, agentd.logs, agentd.daemon, agentd.wiring") & LOADED_ON_FIRST_USE == set()
 
 
 # --- every source file has its test file -----------------------------------------------------------------------------------------
