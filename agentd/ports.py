@@ -259,8 +259,11 @@ class Store(Protocol):
     async def end_boot(self, boot: str) -> None:
         """Record a clean end."""
 
-    async def put_blob(self, stream: str, content: bytes) -> str:
-        """Store by content; returns the sha256 in hex. The reference belongs to `stream` and goes with it."""
+    async def put_blob(self, stream: str, content: bytes, *, essential: bool = False) -> str:
+        """Store by content; returns the sha256 in hex. The reference belongs to `stream` and goes with it.
+
+        `stream` has events. `essential` as for `append`.
+        """
 
     async def get_blob(self, stream: str, blob: str, offset: int, limit: int) -> tuple[bytes, int] | None:
         """A piece and the whole length; None if `stream` has no such blob."""

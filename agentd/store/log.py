@@ -21,7 +21,7 @@ from attrs import define
 
 from agentd.ports import Clock, IdemKey, Indexer, NewEvent
 from agentd.store import blob
-from agentd.store.sqlite import Append, Database, Draft, Encoded, Item, Write, connect, prepare
+from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write, connect, prepare
 from agentwire.errors import InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
 from agentwire.types import SessionInfo
@@ -87,7 +87,7 @@ class EventLog:
         self._wake.set()
 
     async def _work(self) -> bool:
-        while not (self._queue or self._drafts):
+        while not (self._queue or (self._drafts and not self._full)):  # drafts alone do not knock on a full disk
             if self._closing:
                 return False
             self._wake = trio.Event()
@@ -95,25 +95,35 @@ class EventLog:
         return True
 
     def _take(self) -> list[_Waiting]:
-        batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
+        size = _BATCH
+        if self._full and self._queue[0].essential:  # what was kept goes alone: a big input must not make it fail again
+            size = next((at for at, waiting in enumerate(self._queue) if not waiting.essential), size)
+        batch, self._queue = self._queue[:size], self._queue[size:]
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        # Drafts first: those of this batch's messages were streamed before them and must be gone after.
-        drafts, self._drafts = self._drafts, []
+        # Drafts first: those of this batch's messages were streamed before them and must be gone after. None on a full disk.
+        drafts: list[Draft] = []
+        if not self._full:
+            drafts, self._drafts = self._drafts, []
         items: list[Item] = [*drafts, *(waiting.item for waiting in batch)]
         # Shielded and without a deadline (apsw would take one over into SQLite): a half-heard commit could not be told apart.
         with trio.CancelScope(shield=True):
             try:
                 await self._write_sync(self._writer.commit, items)
+            except StorageFull:
+                self._drafts[:0] = drafts  # a draft with a hole in the middle would be worse than a late one
+                raise
             except apsw.Error as error:
                 raise StoreError(f"cannot write {self._writer.path}: {error}") from error
 
     def _publish(self, batch: list[_Waiting], on_commit: Callable[[Event], None]) -> None:
-        for waiting in batch:
-            if isinstance(waiting.item, Append):
-                for event in waiting.item.committed:
-                    on_commit(event)
+        events = [event for waiting in batch if isinstance(waiting.item, Append) for event in waiting.item.committed]
+        # What was streamed while its message was being written is in the message.
+        ended = {event.stream for event in events if event.kind in ENDS_DRAFT}
+        self._drafts = [draft for draft in self._drafts if draft.stream not in ended]
+        for event in events:
+            on_commit(event)
         for waiting in batch:
             waiting.done.set()
 
@@ -153,9 +163,9 @@ class EventLog:
         await self._submit(item, essential=essential)
         return item.committed
 
-    async def _write(self, action: Callable[[Database], T]) -> T:
+    async def _write(self, action: Callable[[Database], T], *, essential: bool = False) -> T:
         item = Write(action)
-        await self._submit(item, essential=False)
+        await self._submit(item, essential=essential)
         result: T = item.result
         return result
 
@@ -175,16 +185,16 @@ class EventLog:
         await self._submit(Write(lambda _: None), essential=True)
 
     def save_draft(self, stream: str, chunk: bytes) -> None:
-        if not (self._closing or self._failure or self._full):
+        if not (self._closing or self._failure):
             self._drafts.append(Draft(stream, chunk))
             self._wake.set()
 
     async def save_snapshot(self, stream: str, seq: int, code: str, state: bytes) -> None:
         await self._write(lambda database: database.save_snapshot(stream, seq, code, state))
 
-    async def put_blob(self, stream: str, content: bytes) -> str:
+    async def put_blob(self, stream: str, content: bytes, *, essential: bool = False) -> str:
         name = blob.address(content)
-        await self._write(lambda database: database.put_blob(stream, content, name))
+        await self._write(lambda database: database.put_blob(stream, content, name), essential=essential)
         return name
 
     async def start_boot(self, boot: str) -> Sequence[float]:
@@ -264,30 +274,47 @@ async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[Eve
     """The log at `path`, opened and migrated.
 
     Resource handling: two connections with a thread each, closed when the scope ends.
-    Error handling: ConfigError for a newer schema, StoreError for a file that is no database.
+    Error handling: ConfigError for a newer schema, StoreError for a file that cannot be used or is no database.
     """
     async with _connection(path) as write_db, _connection(path) as read_db:
         writer, reader = Database(write_db, path, index), Database(read_db, path, index)
-        try:
-            await write_db.async_run(prepare, write_db)
-            await write_db.async_run(writer.migrate)
-            await read_db.async_run(prepare, read_db)
-        except apsw.Error as error:
-            raise StoreError(f"cannot open {path}: {error}. Move the file away to begin anew, or restore a backup.") from error
+        with trio.CancelScope(shield=True):  # a deadline would interrupt a migration half-way, each time anew
+            try:
+                await write_db.async_run(prepare, write_db)
+                await write_db.async_run(writer.migrate)
+                await read_db.async_run(prepare, read_db)
+                await read_db.pragma("query_only", True)
+            except apsw.Error as error:
+                raise _unusable(path, error) from error
         yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
 
 
 @asynccontextmanager
 async def _connection(path: str) -> AsyncIterator[Any]:
-    try:
-        db = await apsw.Connection.as_async(path)
-    except apsw.Error as error:
-        raise StoreError(f"cannot open {path}: {error}. Check the directory's permissions.") from error
+    # Its thread is not a daemon thread: a connection that is opened half-way or not closed would hang the process at exit.
+    with trio.CancelScope(shield=True):
+        try:
+            db = await apsw.Connection.as_async(path)
+        except apsw.Error as error:
+            raise _unusable(path, error) from error
     try:
         yield db
     finally:
         with trio.CancelScope(shield=True):
-            await db.aclose()  # its thread is not a daemon thread: left open, the process would hang at exit
+            await db.aclose()
+
+
+def _unusable(path: str, error: apsw.Error) -> StoreError:
+    match error:
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            advice = "Check the permissions of the file and its directory."
+        case apsw.FullError() | apsw.IOError():
+            advice = "Is there space left on the disk?"
+        case apsw.BusyError():
+            advice = "Another program holds it locked."
+        case _:
+            advice = "Move the file away to begin anew, or restore a backup."
+    return StoreError(f"cannot open {path}: {error}. {advice}")
 
 
 def open_inline(index: Indexer, clock: Clock, path: str = ":memory:") -> EventLog:

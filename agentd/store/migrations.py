@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import apsw
 
+from agentd.store.transaction import transaction
 from agentwire.errors import ConfigError
 
 STEPS: tuple[str, ...] = (
@@ -54,7 +55,7 @@ def migrate(db: apsw.Connection, path: str, steps: tuple[str, ...] = STEPS) -> N
         return
     if version > 0 and path != ":memory:":
         backup_to(db, f"{path}.before-schema-{len(steps)}")
-    with db:
+    with transaction(db):
         for step in steps[version:]:
             db.execute(step)
         db.pragma("user_version", len(steps))

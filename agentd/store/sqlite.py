@@ -16,19 +16,22 @@ from attrs import define, field
 from agentd.ports import IdemKey, IndexChange, Indexer
 from agentd.store import blob
 from agentd.store.migrations import migrate
+from agentd.store.transaction import transaction
 from agentwire.errors import StorageFull
 from agentwire.events import KIND_OF, VERSION_OF, Event
 from agentwire.types import SessionInfo
 
 # 64 pages instead of 1,000: the WAL stays small, and so does the disk cost of a message (389 bytes against 2,292); no cost seen.
 _CHECKPOINT_PAGES = 64
+_BUSY_TIMEOUT = 5000
+"""Milliseconds to wait for a foreign program's lock on the file (promises.md)."""
 _KEY_LIFETIME = 24 * 3600.0
 _PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
 _LOW_SPACE = 1024 * 1024
 
 # The draft is what was streamed before these; they hold all of it that counts.
-_ENDS_DRAFT = frozenset({"assistant_message", "turn_finished"})
+ENDS_DRAFT = frozenset({"assistant_message", "turn_finished"})
 
 
 @define
@@ -76,16 +79,15 @@ class _Stream:
     head: int
 
 
-def connect(path: str, *, timeout: float = 5.0) -> apsw.Connection:
-    """A connection of our settings; the schema is not touched. `timeout` in seconds is for foreign readers' locks."""
+def connect(path: str) -> apsw.Connection:
+    """A connection of our settings; the schema is not touched."""
     db = apsw.Connection(path)
-    prepare(db, timeout=timeout)
+    prepare(db)
     return db
 
 
-def prepare(db: apsw.Connection, *, timeout: float = 5.0) -> None:
-    db.set_busy_timeout(round(timeout * 1000))
-    db.transaction_mode = "IMMEDIATE"
+def prepare(db: apsw.Connection) -> None:
+    db.set_busy_timeout(_BUSY_TIMEOUT)
     for name, value in (
         ("journal_mode", "wal"),
         ("synchronous", "FULL"),
@@ -106,6 +108,7 @@ class Database:
         self._index = index
         self._streams: dict[str, _Stream] = {}
         self._synchronous = "FULL"
+        self._scrub = True  # the WAL may hold erased rows: of this run, or of one that was killed before it could truncate
 
     def migrate(self) -> None:
         migrate(self.db, self.path)
@@ -117,10 +120,9 @@ class Database:
 
         Error handling: raises StorageFull with nothing written; any other error means the file cannot be trusted any more.
         """
-        erased = [item.erase for item in items if isinstance(item, Append) and item.erase]
         self._sync_mode("NORMAL" if all(isinstance(item, Draft) for item in items) else "FULL")
         try:
-            with self.db:
+            with transaction(self.db):
                 for item in items:
                     self._write(item)
         except (apsw.FullError, apsw.IOError) as error:
@@ -131,8 +133,9 @@ class Database:
         except BaseException:
             self._streams.clear()
             raise
-        if erased:
-            self.db.pragma("wal_checkpoint(TRUNCATE)")
+        self._scrub |= any(isinstance(item, Append) and item.erase for item in items)
+        if self._scrub:
+            self._scrub = not self._truncate_wal()
 
     def _write(self, item: Item) -> None:
         match item:
@@ -159,7 +162,7 @@ class Database:
         )
         pos = self.db.last_insert_rowid()
         stream.head = seq
-        if kind in _ENDS_DRAFT:
+        if kind in ENDS_DRAFT:
             self.db.execute("DELETE FROM draft WHERE stream = ?", (stream.id,))
         if change := self._index(new.body):
             self._reindex(new, change)
@@ -207,8 +210,10 @@ class Database:
 
     def _remember(self, key: IdemKey, events: Sequence[Event]) -> None:
         at = events[-1].at
+        # REPLACE: after the wall clock was set back, a key that was too old to count may still be there.
         self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - _KEY_LIFETIME))
-        self.db.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)", (key.user, key.key, key.digest, key.answer(events), at))
+        row = (key.user, key.key, key.digest, key.answer(events), at)
+        self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", row)
 
     def _open(self, name: str, user: str) -> _Stream:
         self.db.execute("INSERT INTO stream (name, user) VALUES (?, ?)", (name, user))
@@ -224,6 +229,16 @@ class Database:
         head = self.db.execute("SELECT max(seq) FROM event WHERE stream = ?", (row[0],)).get
         stream = self._streams[name] = _Stream(row[0], row[1], head or 0)
         return stream
+
+    def _truncate_wal(self) -> bool:
+        """Remove what the WAL holds of erased rows; False if a reader or the disk is in the way: the next commit tries again."""
+        self.db.set_busy_timeout(0)  # no commit waits for a reader because of this
+        try:
+            return bool(self.db.pragma("wal_checkpoint", "TRUNCATE")[0] == 0)
+        except apsw.Error:
+            return False
+        finally:
+            self.db.set_busy_timeout(_BUSY_TIMEOUT)
 
     def _sync_mode(self, mode: str) -> None:
         if mode != self._synchronous:
