@@ -33,8 +33,6 @@ log = structlog.get_logger()
 
 _CLOSE = 5.0
 """Seconds the end of a turn may take to be written: with a full disk the next boot closes it instead."""
-_REPLY_LIMIT = 700 * 1024
-"""Encoded bytes of one reply; above it the reply ends with `length`, so that its event stays under 1 MiB."""
 _OUTPUT_LIMIT = 64 * 1024
 """Characters of a tool's output in its event; the whole is a blob."""
 _HEAD = 16 * 1024
@@ -149,17 +147,14 @@ class AgentLoop:
 
     def _sink(self, live: Live, draft: Draft) -> Callable[[Sequence[Delta]], None]:
         stream, bus, saver = live.state.id, self._bus, self._saver
-        size = 0
 
         def sink(deltas: Sequence[Delta]) -> None:
-            nonlocal size
             if shown := draft.feed(deltas):
                 encoded = ev.encode_transient(stream, shown)
                 bus.publish(stream, encoded, None)
                 saver.touch(live)
-                size += sum(len(ev.encode_body(part.text)) for part in shown.parts)
-                if size > _REPLY_LIMIT:
-                    raise _ReplyTooLong
+            if draft.full:
+                raise _ReplyTooLong
 
         return sink
 

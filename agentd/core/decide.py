@@ -98,10 +98,14 @@ def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError |
 
 
 def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
-    """The draft as a message that says it broke off; nothing if nothing of it can be kept."""
+    """The draft as a message that says it broke off; nothing if there was none.
+
+    It may have no parts: where only half a call was shown, the message says that it is withdrawn.
+    """
     turn = state.open_turn
-    if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not (parts := draft.partial()):
+    if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not draft.shown:
         return []
+    parts = draft.partial()
     return [
         ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop="interrupted", usage=draft.usage)
     ]

@@ -13,6 +13,15 @@ from agentwire.events import Delta as DeltaEvent
 from agentwire.events import DraftPartDelta
 from agentwire.types import DraftPart, DraftView, PartKind, Reasoning, ReplyPart, StopReason, Text, ToolCall, Usage
 
+LIMIT = 700 * 1024
+"""Encoded bytes of one reply: its event stays under 1 MiB. What comes beyond is dropped, however much one read brings."""
+_PART_COST = 256
+"""Encoded bytes of an empty part, with its call's id and its place in `tool_planned`."""
+_LONGEST_ESCAPE = 6
+"""Encoded bytes of a control character, at most: it becomes a \\u escape."""
+_NAME_LENGTH = 128
+"""Characters of a tool's name that are kept: twice what any vendor allows."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(tuple[int, int, list[tuple[int, PartKind, str, str]]])
 
@@ -32,13 +41,15 @@ class _Part:
 
 
 class Draft:
-    """One reply on its way. `turn` and `step` name it; `stop` is set once it ended cleanly."""
+    """One reply on its way. `turn` and `step` name it; `stop` is set once it ended cleanly; `full`: more does not fit."""
 
     def __init__(self, turn: int, step: int) -> None:
         self.turn, self.step = turn, step
         self.stop: StopReason | None = None
         self.usage = Usage()
         self.unsaved_size = 0  # code points not yet given to `take_unsaved`
+        self.full = False
+        self._room = LIMIT  # encoded bytes
         self._parts: dict[int, _Part] = {}
         self._unsaved: list[tuple[int, PartKind, str, str]] = []
 
@@ -48,10 +59,11 @@ class Draft:
         for delta in deltas:
             match delta:
                 case PartText(part=number, text=text):
-                    shown.append(self._add(number, text))
+                    if number in self._parts:
+                        shown.append(self._add(number, text))
                 case PartStart(part=number, type=kind, name=name):
-                    self._parts[number] = _Part(kind, name)
-                    if name:
+                    self._begin(number, kind, name[:_NAME_LENGTH])
+                    if name and number in self._parts:
                         shown.append(self._add(number, ""))
                 case Stop(reason=reason):
                     self.stop = reason
@@ -59,7 +71,26 @@ class Draft:
                     self.usage = usage
         return DeltaEvent(turn=self.turn, step=self.step, parts=tuple(shown)) if shown else None
 
+    def _begin(self, number: int, kind: PartKind, name: str) -> None:
+        if self._room < _PART_COST:
+            self.full = True
+            return
+        self._room -= _PART_COST
+        self._parts[number] = _Part(kind, name)
+
+    def _fit(self, text: str) -> str:
+        if self.full:
+            return ""  # nothing after what was cut: a text without a hole
+        size = len(_encoder.encode(text))
+        if size > self._room:
+            self.full = True
+            text = text[: self._room // _LONGEST_ESCAPE]
+            size = len(_encoder.encode(text)) if text else 0
+        self._room -= size
+        return text
+
     def _add(self, number: int, text: str) -> DraftPartDelta:
+        text = self._fit(text)
         part = self._parts[number]
         offset = part.length
         part.pieces.append(text)
@@ -85,8 +116,10 @@ class Draft:
             chunk_turn, chunk_step, pieces = _decoder.decode(chunk)
             if (chunk_turn, chunk_step) == (turn, step):
                 for number, kind, name, text in pieces:
-                    draft._parts.setdefault(number, _Part(kind, name))
-                    draft._add(number, text)
+                    if number not in draft._parts:
+                        draft._begin(number, kind, name)
+                    if number in draft._parts:
+                        draft._add(number, text)
         draft._unsaved = []
         draft.unsaved_size = 0
         return draft

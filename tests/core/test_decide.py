@@ -94,6 +94,17 @@ def test_closing_a_cancelled_turn_leaves_a_valid_history() -> None:
     assert [message.role for message in state.messages] == ["user", "assistant", "tool"] and state.turn is None
 
 
+def test_half_a_call_alone_is_withdrawn() -> None:
+    """What was shown of a call that cannot be kept ends with a message without parts; a draft nobody saw leaves nothing."""
+    draft = Draft(1, 0)
+    assert decide.interrupted_message(state_of(*OPEN), draft) == []
+    draft.feed([PartStart(0, "tool_call", "look"), PartText(0, '{"n":')])
+    (message,) = decide.interrupted_message(state_of(*OPEN), draft)
+    assert message.parts == () and message.stop == "interrupted"
+    state = state_of(*OPEN, message)
+    assert [message.role for message in state.messages] == ["user"] and state.open_turn.steps == 1
+
+
 def test_a_draft_of_another_step_is_not_taken() -> None:
     """A draft that was saved for an earlier reply says nothing about this one."""
     state = state_of(*OPEN, replied("whole", stop="interrupted"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.draft import Draft
 from agentd.ports import PartStart, PartText, Spent, Stop
+from agentwire.events import encode_body
 from agentwire.types import Text, ToolCall, Usage
 
 PIECES = st.lists(st.text(max_size=8), max_size=12)
@@ -67,3 +69,23 @@ def test_the_whole_reply_and_the_partial_one() -> None:
     assert draft.reply("s-1-0") == (Text(text="Hi"), ToolCall(id="s-1-0-2", name="look", arguments_json="{}"))
     assert draft.partial() == (Text(text="Hi"),)
     assert draft.stop == "tool_calls" and draft.usage.input == 3
+
+
+@pytest.mark.parametrize("character", ["x", "\0", "\U0001f600"])
+def test_a_reply_fits_its_event_however_much_comes_at_once(character: str) -> None:
+    """One read may bring more than an event can hold: the draft takes what fits and says that it is full."""
+    draft = Draft(1, 0)
+    event = draft.feed([PartStart(0, "text"), PartText(0, character * 2_000_000), PartText(0, "later")])
+    assert event is not None and event.parts[0].text == draft.shown[0].text
+    assert draft.full and len(draft.shown[0].text) > 100_000
+    assert len(encode_body(draft.partial())) < 750 * 1024
+    chunk = draft.take_unsaved()
+    assert chunk is not None and Draft.restore(1, 0, [chunk]).partial() == draft.partial()
+
+
+def test_a_reply_of_nothing_but_calls_is_bounded_too() -> None:
+    """A hundred thousand empty calls, and names longer than any tool's, end as a full draft."""
+    draft = Draft(1, 0)
+    draft.feed([PartStart(number, "tool_call", "n" * 1000) for number in range(100_000)])
+    assert draft.full and len(draft.shown) < 4000
+    assert len(encode_body(draft.reply("s" * 32 + "-1-0"))) < 1024 * 1024

@@ -1,0 +1,216 @@
+"""The real daemon and a model server that fails in every way: what the turn does, and that nothing shown is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import Factory, frozen
+
+from tests.fakes.real import Daemon, Home, Models, Screen, call, ends, gap_free, iterate, outcomes, rule, say, text_of
+
+TOOLS = """
+import os
+from agentd.tool import tool
+
+@tool(policy="allow")
+def note(text: str) -> str:
+    "Writes a line."
+    with open(os.path.expanduser("~/notes"), "a") as file:
+        file.write(f"{os.environ['AGENTD_CALL_ID']} {text}\\n")
+    return "noted"
+"""
+
+HALF, REST = "The first half, ", "and the second."
+WHOLE = HALF + REST
+CUT, RESET, HANG, PINGS = {"verb": "cut"}, {"verb": "cut", "reset": True}, {"verb": "hang"}, {"verb": "pings"}
+NOTED = rule("", say("It is noted."), after_tools=1)
+
+
+def fail(status: int, **fields: Any) -> dict[str, Any]:
+    return {"reply": {"fail": {"status": status, **fields}}}
+
+
+@frozen(kw_only=True)
+class Case:
+    """`rules`: tried in order. `text`: all that the model has said in the end. `seams`: times its reply was gone on with."""
+
+    rules: list[dict[str, Any]]
+    text: str = WHOLE
+    outcome: str = "done"
+    error: str = ""
+    seams: int = 0
+    requests: int = 1
+    calls: list[str] = Factory(list)
+
+
+CASES: dict[str, Case] = {
+    "goes before the answer": Case(rules=[{"reply": {"drop": {}}, "times": 1}, rule("", say(WHOLE))], requests=2),
+    "goes before the answer for ever": Case(
+        rules=[{"reply": {"drop": {"reset": True}}}], text="", outcome="failed", error="provider_down", requests=3
+    ),
+    "cuts before the first token": Case(rules=[rule("", CUT, times=1), rule("", say(WHOLE))], requests=2),
+    "cuts after the first tokens": Case(rules=[rule("", say(HALF), CUT, say(REST))], seams=1, requests=2),
+    "resets after the first tokens": Case(rules=[rule("", say(HALF), RESET, say(REST))], seams=1, requests=2),
+    "cuts inside a call": Case(
+        rules=[
+            rule("", {**call("note", text="a"), "cut": 1}, CUT, times=1),
+            rule("", call("note", text="a"), after_tools=0),
+            NOTED,
+        ],
+        text="It is noted.",
+        seams=1,
+        requests=3,
+        calls=["ok"],
+    ),
+    "cuts inside a call after words": Case(
+        rules=[
+            rule("", say("I note. "), {**call("note", text="b"), "cut": 1}, CUT, times=1),
+            rule("", say("I note. "), call("note", text="b"), after_tools=0),
+            NOTED,
+        ],
+        text="I note. It is noted.",
+        seams=1,
+        requests=3,
+        calls=["ok"],
+    ),
+    "hangs without an answer": Case(
+        rules=[{"reply": {"silent": {}}}], text="", outcome="failed", error="provider_down", requests=3
+    ),
+    "hangs after the first tokens": Case(rules=[rule("", say(HALF), HANG, say(REST))], seams=1, requests=2),
+    "sends pings and no answer": Case(rules=[rule("", PINGS, times=1), rule("", say(WHOLE))], requests=2),
+    "sends nothing but pings in the middle": Case(rules=[rule("", say(HALF), PINGS, say(REST))], seams=1, requests=2),
+    "drips": Case(rules=[rule("", {"verb": "tokens", "count": 10, "delay": 0.1})], text="".join(f"w{i} " for i in range(10))),
+    "says what is no stream": Case(
+        rules=[fail(200, body="<html>Welcome!</html>", content_type="text/html")],
+        text="",
+        outcome="failed",
+        error="provider_down",
+        requests=3,
+    ),
+    "says garbage": Case(
+        rules=[fail(200, body="data: {not json\n\ndata: \x00\n\n", content_type="text/event-stream")],
+        text="",
+        outcome="failed",
+        error="provider_down",
+        requests=3,
+    ),
+    "says garbage in the middle": Case(
+        rules=[rule("", say(HALF), {"verb": "event", "value": {"choices": "none"}}, times=1), rule("", say(WHOLE))],
+        seams=1,
+        requests=2,
+    ),
+    "sends a line without an end": Case(
+        rules=[rule("", say(HALF), {"verb": "huge"}, times=1), rule("", say(WHOLE))], seams=1, requests=2
+    ),
+    "never ends": Case(rules=[rule("", say("x" * 1_500_000 + " " + WHOLE))], text=""),
+    "is busy once": Case(rules=[{**fail(429, headers={"retry-after": "1"}), "times": 1}, rule("", say(WHOLE))], requests=2),
+    "is busy for an hour": Case(
+        rules=[fail(429, headers={"retry-after": "3600"})], text="", outcome="failed", error="rate_limited"
+    ),
+    "breaks twice": Case(rules=[{**fail(500), "times": 2}, rule("", say(WHOLE))], requests=3),
+    "is broken": Case(rules=[fail(503)], text="", outcome="failed", error="provider_down", requests=3),
+    "does not know us": Case(rules=[fail(401)], text="", outcome="failed", error="auth_failed"),
+    "does not like the request": Case(rules=[fail(400)], text="", outcome="failed", error="bad_request"),
+    "asks for a tool that is not there": Case(
+        rules=[rule("", call("nothing"), after_tools=0), NOTED], text="It is noted.", requests=2, calls=["error"]
+    ),
+    "sends arguments that are no JSON": Case(
+        rules=[rule("", {"verb": "call", "name": "note", "arguments": '{"text": "a'}, after_tools=0), NOTED],
+        text="It is noted.",
+        requests=2,
+        calls=["invalid_arguments"],
+    ),
+}
+SLOW = {"hangs without an answer", "is busy once", "goes before the answer for ever", "is broken", "breaks twice", "says garbage"}
+SLOW |= {"says what is no stream", "sends a line without an end", "never ends", "drips"}
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[Models]:
+    rules = [{**one, "match": f"^{name}$"} for name, case in CASES.items() for one in case.rules]
+    with Models([*rules, rule("^and now", say("As usual."))]) as models:
+        yield models
+
+
+@pytest.fixture(scope="module")
+def daemon(models: Models) -> Iterator[Daemon]:
+    with Home(AGENTD_TIMEOUTS_FIRST_EVENT="0.8", AGENTD_TIMEOUTS_BETWEEN_EVENTS="0.8") as home:
+        home.write("config/tools/note.py", TOOLS)
+        yield home.start(models)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES])
+async def test_a_model_server_that(daemon: Daemon, models: Models, name: str) -> None:
+    """The turn ends as it should, the message has all that was shown, once, and the session goes on."""
+    case = CASES[name]
+    async with daemon.connect() as peer:
+        session = await peer.create()
+        await peer.prompt(session, name)
+        screen = Screen()
+        while (event := await peer.event())["kind"] != "turn_finished":
+            screen.take(event)
+        log = await peer.log(session)
+        gap_free(log)
+        end = event["data"]
+        assert (end["outcome"], end["error"] and end["error"]["code"]) == (case.outcome, case.error or None), end
+        assert len([1 for event in log if event["kind"] == "reply_restarted"]) == case.seams
+        assert list(outcomes(log).values()) == case.calls
+        _same_text(log, screen, case)
+        assert len(models.requests(f'"{name}"')) == case.requests
+        _once(daemon, log)
+        await peer.prompt(session, "and now?")
+        assert (await peer.until("turn_finished", turn=2))["data"]["outcome"] == "done"
+        assert ends(await peer.log(session)) == {1: case.outcome, 2: "done"}
+
+
+def _same_text(log: list[dict[str, Any]], screen: Screen, case: Case) -> None:
+    """What was shown, step by step, is what the log has, part by part; tool calls aside."""
+    messages = {event["data"]["step"]: event["data"] for event in log if event["kind"] == "assistant_message"}
+    for step, message in messages.items():
+        shown = "".join(text for (_, at, part), text in sorted(screen.shown.items()) if at == step and _is_text(message, part))
+        assert shown == "".join(part["text"] for part in message["parts"] if part["kind"] == "text")
+    if case.text:
+        assert text_of(log, 1) == case.text
+    elif case.outcome == "done":
+        assert messages[0]["stop"] == "length"
+        assert len(text_of(log, 1)) > 100_000
+
+
+def _is_text(message: dict[str, Any], part: int) -> bool:
+    kinds = [part["kind"] for part in message["parts"]]
+    return part < len(kinds) and kinds[part] == "text"
+
+
+def _once(daemon: Daemon, log: list[dict[str, Any]]) -> None:
+    """Each call that ended well has written its line, once."""
+    lines = [words[0] for words in iterate(daemon.home.path / "notes")]
+    assert all(lines.count(number) == 1 for number, outcome in outcomes(log).items() if outcome == "ok")
+
+
+async def test_a_turn_that_waits_for_a_hanging_server_is_cancelled_at_once(daemon: Daemon) -> None:
+    """Cancel closes the request; the text that was shown is kept."""
+    async with daemon.connect() as peer:
+        session = await peer.create()
+        await peer.prompt(session, "hangs after the first tokens")
+        await peer.until("delta")
+        assert (await peer.call("session/cancel", session=session))["turn"] == 1
+        assert (await peer.until("turn_finished"))["data"]["outcome"] == "cancelled"
+        assert text_of(await peer.log(session), 1) in (HALF, WHOLE)
+
+
+@pytest.mark.slow
+async def test_a_model_server_that_dies_and_comes_back(daemon: Daemon) -> None:
+    """Nobody listens there: the turn says so and is over; a session with another daemon's server is not needed."""
+    with Home() as home:
+        with Models([rule("", say("Hello."))]) as gone:
+            environ = gone.environ
+        home.environ |= environ
+        peerless = home.start()
+        async with peerless.connect() as peer:
+            session = await peer.create()
+            await peer.prompt(session, "hello?")
+            end = (await peer.until("turn_finished"))["data"]
+            assert (end["outcome"], end["error"]["code"], end["error"]["retryable"]) == ("failed", "provider_down", True)
+            assert f"127.0.0.1:{gone.port}" in end["error"]["message"]
