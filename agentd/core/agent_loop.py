@@ -219,7 +219,7 @@ class AgentLoop:
         if len(text) <= _OUTPUT_LIMIT:
             return outcome.parts
         content = text.encode("utf-8", "replace")
-        blob = await self._store.put_blob(stream, content)
+        blob = await self._store.put_blob(stream, content, essential=True)
         others = tuple(part for part in outcome.parts if not isinstance(part, Text))
         return (BlobRef(blob=blob, bytes=len(content), media="text/plain", head=text[:_HEAD]), *others)
 
