@@ -312,9 +312,9 @@ async def test_broken_file_fails_everybody_and_the_writer(opener: Opener) -> Non
 async def test_closed_log_ends_its_writer_and_refuses(opener: Opener) -> None:
     """What was asked before is written."""
     async with opener() as store:
-        async with running(store) as committed, trio.open_nursery() as nursery:
-            nursery.start_soon(store.append, [renamed()])
-            await trio.lowlevel.checkpoint()
+        async with running(store) as committed:
+            with trio.move_on_after(0):
+                await store.append([renamed()])
             store.close()
         with pytest.raises(StoreError, match="closed"):
             await store.append([renamed()])
