@@ -118,7 +118,7 @@ class Session:
     async def _answer(self, request: Request) -> None:
         match request.method:
             case "initialize":
-                self._reply(request, self._initialize(convert.structure(request.params, m.Initialize)))
+                self._reply(request, self._initialize(request.params))
             case _ if not self._initialized:
                 raise ProtocolError("the first request must be `initialize`")
             case "session/watch":
@@ -133,16 +133,18 @@ class Session:
         if not request.notification:
             self._outlet.send(result_frame(request.id, result))
 
-    def _initialize(self, params: m.Initialize) -> m.Initialized:
-        if params.protocol != PROTOCOL_VERSION:
+    def _initialize(self, given: Mapping[str, Any]) -> m.Initialized:
+        theirs = given.get("protocol", PROTOCOL_VERSION)
+        if isinstance(theirs, int) and theirs != PROTOCOL_VERSION:  # before anything else: its parameters may be others, too
             self.closing = True
             raise VersionMismatch(
-                f"the client speaks protocol {params.protocol}, this daemon ({self._hello.version}) protocol {PROTOCOL_VERSION}: "
+                f"the client speaks protocol {theirs}, this daemon ({self._hello.version}) protocol {PROTOCOL_VERSION}: "
                 "update the older of the two, then `agentctl daemon restart`",
-                client=params.protocol,
+                client=theirs,
                 daemon=PROTOCOL_VERSION,
                 version=self._hello.version,
             )
+        params = convert.structure(given, m.Initialize)
         self._initialized = True
         if params.prompting:
             self._hello.prompting()
