@@ -31,8 +31,8 @@ from agentwire.types import BlobRef, Text, ToolCall
 
 log = structlog.get_logger()
 
-_CLOSE = 5.0
-"""Seconds the end of a turn may take to be written: with a full disk the next boot closes it instead."""
+_CLOSE, _CLOSE_WHEN_FULL = 5.0, 0.5
+"""Seconds for which not even a stopping daemon gives up writing the end of a turn; else the next boot writes it."""
 _OUTPUT_LIMIT = 64 * 1024
 """Characters of a tool's output in its event; the whole is a blob."""
 _HEAD = 16 * 1024
@@ -90,10 +90,13 @@ class AgentLoop:
                 "failed", InternalError(f"a bug in agentd ended the turn; its traceback is in the log under {bug}", id=bug)
             )
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE):
+            bound = _CLOSE_WHEN_FULL if self._store.full else _CLOSE
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + bound) as closing:
                 await self._close(live, end)
             live.scope = None
             live.cancel_requested = False
+        if closing.cancelled_caught:  # a full disk: as long as it takes, or until the daemon stops
+            await self._close(live, end)
 
     async def _drive(self, live: Live) -> Finish | None:
         """Until the turn is over; None if the daemon stops first."""

@@ -131,6 +131,9 @@ class EventLog:
         """The disk is full: fail what may fail, keep the outcomes of effects that have happened, try again in a second."""
         self._full = True
         kept = [waiting for waiting in batch if waiting.essential]
+        if kept:  # whoever waits behind them would wait as long as they do
+            batch, self._queue = [*batch, *self._queue], []
+            kept = [waiting for waiting in batch if waiting.essential]
         for waiting in batch:
             if not waiting.essential:
                 waiting.error = error

@@ -250,6 +250,22 @@ async def test_outcomes_of_a_full_disk_keep_their_order(autojump_clock: trio.tes
         assert [event.body.title[0] for event in committed] == ["x", "0", "1", "2", "3", "4"]
 
 
+async def test_who_may_be_refused_does_not_wait_behind_an_outcome(autojump_clock: trio.testing.MockClock) -> None:
+    """While an outcome waits for space an input hears within a second that there is none; so does the end of the boot."""
+    store = log()
+
+    async with running(store), trio.open_nursery() as nursery:
+        await store.append([renamed()])
+        await fill(store)
+        nursery.start_soon(_outcome, store, BIG)
+        await trio.sleep(0.5)
+        with trio.fail_after(1.5), pytest.raises(StorageFull):
+            await store.append([renamed(BIG)])
+        with trio.fail_after(1.5), pytest.raises(StorageFull):
+            await store.put_blob("s", BIG.encode())
+        await free(store)
+
+
 async def _outcome(store: EventLog, title: str) -> None:
     await store.append([renamed(title)], essential=True)
 
