@@ -126,6 +126,8 @@ class Client:
             self.initialized = self.call("initialize", params, timeout=HANDSHAKE_SECONDS)
         except VersionMismatch as error:
             raise mismatch(error.message, error.details) from None
+        except InvalidParams as error:  # an older daemon of the same protocol
+            raise mismatch(f"the daemon (pid {self.daemon_pid}) is of another release: {error.message}", {}) from None
         except DeadlineExceeded:
             raise Unreachable(
                 f"the daemon (pid {self.daemon_pid}) accepts connections but does not answer; try `agentctl daemon restart`"

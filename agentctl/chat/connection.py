@@ -94,6 +94,8 @@ class Connection:
             self.initialized = await asyncio.wait_for(self.call("initialize", params), HANDSHAKE_SECONDS)
         except VersionMismatch as error:
             raise mismatch(error.message, error.details) from None
+        except InvalidParams as error:  # an older daemon of the same protocol
+            raise mismatch(f"the daemon is of another release: {error.message}", {}) from None
         except TimeoutError:
             raise Unreachable("the daemon accepts connections but does not answer; try `agentctl daemon restart`") from None
 
