@@ -110,7 +110,7 @@ class Sessions:
         """The session whose id is `ref` or begins with it. A foreign session is NotFound, like none at all."""
         live = self._lives.get(ref) or await self._load(await self._resolve(user, ref))
         if live is None or live.state.user != user or live.deleted:
-            raise NotFound(f"there is no session {ref}; `agentctl session list` shows yours")
+            raise _unknown(ref)
         live.used = trio.current_time()
         return live
 
@@ -166,6 +166,8 @@ class Sessions:
     ) -> tuple[int, int | None, list[NewEvent]]:
         """Decide on an input, without an await: (its number, the turn it starts or None, what to append)."""
         self.refuse_if_stopping()
+        if live.deleted:  # since it was opened: nothing may come behind the erasure
+            raise _unknown(live.state.id)
         if len(live.state.queue) >= MAX_QUEUED:
             raise Overloaded(
                 f"{MAX_QUEUED} inputs are waiting in this session already; wait for some to be answered", retry_after=5.0
@@ -195,14 +197,16 @@ class Sessions:
         if (live.busy or live.state.queue) and not force:
             raise Conflict("the session is at work; cancel it first, or delete it with force")
         live.deleted = True
-        while live.busy:
-            live.cancel()
-            await live.changed()
-        body = ev.SessionDeleted(session=live.state.id)
         try:
-            await self._store.append([NewEvent(f"user:{live.state.user}", live.state.user, body)], erase=live.state.id)
+            while live.busy:
+                live.cancel()
+                await live.changed()
+            body = ev.SessionDeleted(session=live.state.id)
+            with trio.CancelScope(shield=True):  # a caller that hangs up does not take the erasure back
+                await self._store.append([NewEvent(f"user:{live.state.user}", live.state.user, body)], erase=live.state.id)
         except BaseException:
             live.deleted = False
+            self.kick(live)
             raise
 
     # --- life --------------------------------------------------------------------------------------------------------------
@@ -292,6 +296,10 @@ class Sessions:
         live.watchers += change
         live.used = trio.current_time()
         live.notify()
+
+
+def _unknown(ref: str) -> NotFound:
+    return NotFound(f"there is no session {ref}; `agentctl session list` shows yours")
 
 
 def _with_body(event: ev.Event) -> ev.Event:

@@ -11,12 +11,13 @@ import trio.testing
 
 from agentd.core.index import index_change
 from agentd.core.sessions import MAX_QUEUED
+from agentd.ports import ToolOutcome
 from agentd.store.log import open_inline
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
 from tests.core.logs import accepted, begun, created, event, planned, replied, started
 from tests.fakes.house import TrioClock, open_house
-from tests.fakes.models import FakeModels, Say
-from tests.fakes.tools import FakeTools, spec
+from tests.fakes.models import Ask, FakeModels, Say, count_results
+from tests.fakes.tools import FakeTools, said, spec
 
 HELLO = FakeModels(lambda prompt: Say(["Hello"]))
 
@@ -122,6 +123,55 @@ async def test_deleting_erases_everything(autojump_clock: trio.testing.MockClock
         assert (await house.call("session/list")).sessions == ()  # type: ignore[attr-defined]
         assert await house.store.read(live.state.id, after=0, limit=10) == []
         assert house.events[-1].kind == "session_deleted"
+
+
+async def test_nothing_comes_behind_the_erasure(autojump_clock: trio.testing.MockClock) -> None:
+    """A prompt that was on its way when its session was deleted is refused, not acknowledged and lost."""
+    async with open_house(HELLO) as house:
+        live = await house.create()
+        through, gate = house.store._read_sync, trio.Event()
+
+        async def slow(*args: Any) -> Any:
+            await gate.wait()
+            return await through(*args)
+
+        async def prompt() -> None:
+            with pytest.raises(NotFound):
+                await house.prompt(live, "late", key="looked up first")
+
+        async with trio.open_nursery() as nursery:
+            house.store._read_sync = slow
+            nursery.start_soon(prompt)
+            await trio.testing.wait_all_tasks_blocked()
+            await house.call("session/delete", session=live.state.id)
+            gate.set()
+        assert [event.kind for event in house.events] == ["session_created", "session_deleted"]
+        assert await house.store.read(live.state.id, after=0, limit=10) == []
+
+
+async def test_who_hangs_up_while_deleting_leaves_a_session_that_works(autojump_clock: trio.testing.MockClock) -> None:
+    """The deletion waits for its turn to end; if nobody waits for the deletion any more the session is there as before."""
+    gate = trio.Event()
+
+    class Stubborn(FakeTools):
+        async def call(self, *_: Any) -> ToolOutcome:
+            with trio.CancelScope(shield=True):
+                await gate.wait()
+            return said("ok")
+
+    models = FakeModels(lambda prompt: Say(["Hello"]) if count_results(prompt) else Ask([("look", "{}")]))
+    async with open_house(models, Stubborn([spec("look")])) as house:
+        live = await house.create()
+        await house.prompt(live, "go")
+        await house.prompt(live, "queued")
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(1) as patience:
+            await house.call("session/delete", session=live.state.id, force=True)
+        assert patience.cancelled_caught
+        gate.set()
+        await house.idle(live)
+        assert await house.call("session/get", session=live.state.id) == live.state.info
+        assert house.kinds(live).count("turn_finished") == 2
 
 
 def test_a_turn_cut_by_a_stop_goes_on_in_the_next_boot(tmp_path: Path) -> None:
