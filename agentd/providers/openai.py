@@ -1,11 +1,11 @@
 """OpenAI's Chat Completions over HTTP: OpenAI itself, or any server that speaks its dialect at another base URL.
 
-Theory of operation: the SDK's client does what it is good at (address, key, headers, proxies, connection pool); the request's and
-the reply's bytes are ours (chat_dialect.py), because the SDK's typed stream costs twenty times as much per token. The body comes as
-one chunk per token even when many arrived together, so `_before_waiting` hands on what was gathered at the moment when the next
-read has to wait: one decode and one call of the sink per read. One cancel scope watches over the whole reply.
-
-The SDK takes a second to import and to do anything for the first time. A worker thread does that: on first use, or by `prewarm`.
+Theory of operation: the SDK's client says where a request goes and with which headers, once for all (`_rehearse`), and its HTTP
+client has the proxies and the connections; the request's and the reply's bytes are ours (chat_dialect.py), for its typed stream
+costs twenty times as much per token. The body comes as one chunk per token even when many arrived together, so `_before_waiting`
+hands on what was gathered at the moment when the next read has to wait: one decode and one call of the sink per read. One cancel
+scope watches over the whole reply. The SDK takes a second to import and to do anything for the first time: a worker thread does
+that, on first use or by `prewarm`.
 """
 
 from __future__ import annotations
@@ -62,11 +62,15 @@ _OUTPUT = 8192  # tokens: what every current model can do, and all but the longe
 
 
 class _Sdk(NamedTuple):
-    """What the worker thread brings. `broken`: what a body may raise while it is read."""
+    """What the worker thread brings. `request`: a body as the SDK would send it, for `http`. `slow`: raised if no connection is
+    accepted in time; `broken`: what a body may raise while it is read."""
 
     openai: types.ModuleType
     response: type[httpx2.Response]
     client: openai.AsyncOpenAI
+    http: httpx2.AsyncClient
+    request: Callable[[bytes], httpx2.Request]
+    slow: tuple[type[Exception], ...]
     broken: tuple[type[Exception], ...]
 
 
@@ -174,8 +178,14 @@ class OpenAIProvider:
         client = openai.AsyncOpenAI(
             api_key=self._config.api_key or _NO_KEY, base_url=self._base, max_retries=0, timeout=timeout, http_client=http
         )
-        trio.run(_rehearse)
-        return _Sdk(openai, httpx2.Response, client, (httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream))
+        head = trio.run(_rehearse, client)
+        headers = [field for field in head.headers.raw if field[0].lower() != b"content-length"]
+
+        def request(body: bytes) -> httpx2.Request:
+            return httpx2.Request("POST", head.url, headers=headers, content=body, extensions=head.extensions)
+
+        slow, broken = (openai.APITimeoutError, httpx2.ConnectTimeout), (httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream)
+        return _Sdk(openai, httpx2.Response, client, http, request, slow, broken)
 
     # --- exchanges ------------------------------------------------------------------------------------------------------------
 
@@ -183,9 +193,10 @@ class OpenAIProvider:
         """The response whose body is the stream. Raises the ProviderError for anything else."""
         with trio.move_on_at(began + min(self._timeouts.first_event, self._timeouts.step)):
             try:
-                response = await sdk.client.post(
-                    "/chat/completions", content=body, cast_to=sdk.response, stream=True, options={"headers": _HEADERS}
-                )
+                response = await sdk.http.send(sdk.request(body), stream=True)
+                if not response.is_success:
+                    await response.aread()
+                    raise self._refused(response)
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if kind in _STREAMS:
                     return response
@@ -230,16 +241,18 @@ class OpenAIProvider:
     def _translated(self, sdk: _Sdk, error: Exception) -> ProviderError:
         """The SDK's exceptions end here."""
         if isinstance(error, sdk.openai.APIStatusError):
-            response = error.response
-            if response.is_redirect:  # following it would show the key to another address
-                to = response.headers.get("location", "elsewhere")
-                return self._masked(BadRequest(f"{self._who} redirects to {to}. If you trust it, make it the base URL."))
-            body = _json(response.content)
-            wait = retry_after(response.headers)
-            return self._masked(classify(self._who, response.status_code, body, retry_after=wait))
-        if isinstance(error, sdk.openai.APITimeoutError):
+            return self._refused(error.response)
+        if isinstance(error, sdk.slow):
             return ProviderDown(f"{self._who} did not accept a connection within {self._timeouts.connect:g} s")
         return self._masked(ProviderDown(f"cannot reach {self._who}: {_reason(error)}"))
+
+    def _refused(self, response: httpx2.Response) -> ProviderError:
+        """What an error status means."""
+        if response.is_redirect:  # following it would show the key to another address
+            to = response.headers.get("location", "elsewhere")
+            return self._masked(BadRequest(f"{self._who} redirects to {to}. If you trust it, make it the base URL."))
+        wait = retry_after(response.headers)
+        return self._masked(classify(self._who, response.status_code, _json(response.content), retry_after=wait))
 
     def _masked(self, error: ProviderError) -> ProviderError:
         """Hosts like to quote the key they refuse."""
@@ -366,19 +379,22 @@ def _json(body: bytes) -> object:
         return body[:2000].decode("utf-8", "replace")
 
 
-async def _rehearse() -> None:
-    """Send a request nowhere: what the SDK does for the first time costs 50 ms, which nobody should wait for."""
-    import httpx2
-    import openai
+async def _rehearse(client: openai.AsyncOpenAI) -> httpx2.Request:
+    """The request as the SDK makes it, sent nowhere: its address and headers are those of all that follow.
 
-    async def answer(_: httpx2.Request) -> httpx2.Response:
+    What the SDK does for the first time costs 50 ms, and building each request anew 0.3 ms, which nobody should wait for.
+    """
+    import httpx2
+
+    asked: list[httpx2.Request] = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=b"data: [DONE]\n\n")
 
-    http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
-    async with openai.AsyncOpenAI(
-        api_key=_NO_KEY, base_url="http://agentd-rehearsal.invalid/v1", max_retries=0, http_client=http
-    ) as client:
-        response = await client.post(
+    async with client.with_options(http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(answer))) as rehearsing:
+        response = await rehearsing.post(
             "/chat/completions", content=b"{}", cast_to=httpx2.Response, stream=True, options={"headers": _HEADERS}
         )
         await response.aclose()
+    return asked[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx2
 import openai
 import pytest
 import trio
@@ -13,7 +14,7 @@ from agentd.providers.chat_dialect import ChatDecoder
 from agentwire.types import StopReason, Usage
 from tests.fakes.model_script import Call, Event, Raw, Reply, Say, Spend, Think, Tokens
 from tests.fakes.model_server import serve
-from tests.providers.scenes import RICH, Whole, body, whole
+from tests.providers.scenes import KEY, RICH, Whole, ask, body, whole, wired
 
 REPLIES = {
     "plain": Reply([Say('Grüße, 世界 🎉 and "quotes"\n\ttoo')]),
@@ -80,3 +81,18 @@ async def test_same_bytes_same_meaning(name: str) -> None:
     ours = whole([*decoder.feed(body(REPLIES[name])), *decoder.finish()])
     async with serve([REPLIES[name]]) as server:
         assert ours == await trio.to_thread.run_sync(typed, server.url)
+
+
+async def test_same_address_and_headers_as_from_the_sdk() -> None:
+    """Every request goes where the SDK's own would go and says of itself what that would say; only the bytes are ours."""
+    async with wired([REPLIES["plain"]]) as (server, provider):
+        await ask(provider)
+        await ask(provider)
+        headers = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+        timeout = openai.Timeout(None, connect=1)
+        async with openai.AsyncOpenAI(api_key=KEY, base_url=server.url, max_retries=0, timeout=timeout) as client:
+            raw = server.seen[0].raw
+            sent = await client.post("/chat/completions", content=raw, cast_to=httpx2.Response, options={"headers": headers})
+        assert sent.status_code == 200
+        first, second, theirs = ((seen.path, seen.headers, seen.raw) for seen in server.seen)
+        assert first == second == theirs
