@@ -16,7 +16,6 @@ import trio
 
 from agentwire.errors import StorageFull
 from tests.fakes.real import (
-    STOP_SECONDS,
     Daemon,
     Home,
     Models,
