@@ -178,8 +178,8 @@ class Listener:
                 return
             pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         raise Conflict(
-            f"another daemon (pid {pid}) listens on {self._path} and keeps its data elsewhere; stop it, or give this one a place of "
-            "its own with AGENTD_HOME or AGENTD_SOCKET"
+            f"another daemon (pid {pid}) listens on {self._path} and keeps its data elsewhere; stop it, or give this one a place "
+            "of its own with AGENTD_HOME or AGENTD_SOCKET"
         )
 
     async def serve(self, connections: trio.Nursery) -> None:

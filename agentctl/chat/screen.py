@@ -125,16 +125,30 @@ def extra_rows(widths: Sequence[int], cursor_x: int, cursor_y: int, columns: int
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """`text` cut into rows of at most `columns` cells; wide characters are never halved."""
+    """`text` cut into rows of at most `columns` cells, between words where there are any; wide characters are never halved."""
     rows, row, used = [], "", 0
     for char in text:
         width = get_cwidth(char)
         if used + width > columns and row:
-            rows.append(row)
-            row, used = "", 0
+            full, row = (row, "") if char == " " else _at_word(row)
+            rows.append(full)
+            used = get_cwidth(row)
+            if char == " ":
+                continue  # the break stands for it
         row += char
         used += width
     return [*rows, row]
+
+
+def _at_word(row: str) -> tuple[str, str]:
+    """A full row and the beginning of the word that does not fit any more; a word as long as the row is cut."""
+    head, space, word = row.rpartition(" ")
+    return (head, word) if space and head.strip() else (row, "")
+
+
+def rows_of(item: Line, columns: int) -> list[str]:
+    """The rows a line is printed in. Code stays one line, whatever the width: it is there to be copied."""
+    return [item.text] if item.style == "code" else wrap(item.text, columns)
 
 
 def clip(text: str, columns: int) -> str:
@@ -203,7 +217,7 @@ class Screen:
         with self._output.held() if isinstance(self._output, OneWrite) else nullcontext():
             self._erase(self._drawn)
             lines, self._pending = self._pending, []
-            text: StyleAndTextTuples = [(_class(item), item.text + "\n") for item in lines]
+            text: StyleAndTextTuples = [(_class(item), row + "\n") for item in lines for row in rows_of(item, self._drawn)]
             print_formatted_text(self._output, FormattedText(text), STYLE, color_depth=self.app.color_depth)
 
     def _erase(self, columns: int) -> None:

@@ -62,8 +62,8 @@ _OUTPUT = 8192  # tokens: what every current model can do, and all but the longe
 
 
 class _Sdk(NamedTuple):
-    """What the worker thread brings. `request`: a body as the SDK would send it, for `http`. `slow`: raised if no connection is
-    accepted in time; `broken`: what a body may raise while it is read."""
+    """What the worker thread brings. `request`: a body as the SDK would send it, for `http`. `slow`: raised if no connection
+    is accepted in time; `broken`: what a body may raise while it is read."""
 
     openai: types.ModuleType
     response: type[httpx2.Response]

@@ -72,7 +72,7 @@ class Request:
 
 
 def _person(message: Mapping[str, Any]) -> bool:
-    return message["role"] == "user" and message["content"] != CONTINUE
+    return bool(message["role"] == "user" and message["content"] != CONTINUE)
 
 
 Choose = Callable[[Request], Answer]
@@ -91,8 +91,9 @@ class Rule:
     times: int | None = None
 
     def fits(self, request: Request) -> bool:
-        matched = re.search(self.match, request.last_user) is not None
-        return matched and (self.after_tools is None or bool(self.after_tools == request.after_tools))
+        if re.search(self.match, request.last_user) is None:
+            return False
+        return self.after_tools is None or self.after_tools == request.after_tools
 
 
 def by_rules(rules: Iterable[Rule]) -> Choose:
