@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 import trio
+from attrs import evolve
 
 from agentd.core import decide
 from agentd.core.agent_loop import AgentLoop
@@ -303,17 +304,7 @@ def _unknown(ref: str) -> NotFound:
 
 
 def _with_body(event: ev.Event) -> ev.Event:
-    return ev.Event(
-        pos=event.pos,
-        stream=event.stream,
-        seq=event.seq,
-        user=event.user,
-        at=event.at,
-        kind=event.kind,
-        version=event.version,
-        body=convert.structure_body(event.kind, event.version, event.data),
-        data=event.data,
-    )
+    return evolve(event, body=convert.structure_body(event.kind, event.version, event.data))
 
 
 def page_of(events: Sequence[ev.Event]) -> tuple[msgspec.Raw, ...]:
