@@ -50,6 +50,7 @@ class Connection:
         self._gone = False
         self._wake = trio.Event()
         self._empty = trio.Event()
+        self._writing = trio.CancelScope(shield=True)
 
     def send(self, frame: bytes) -> None:
         if self._gone:
@@ -88,14 +89,19 @@ class Connection:
         await trio.lowlevel.checkpoint()
 
     async def write_rest(self) -> None:
-        """The writer task: whatever `send` could not get rid of."""
-        while not self._gone:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            while self._waiting:
-                await trio.lowlevel.wait_writable(self._socket)
-                self._write_some()
-            self._empty.set()
+        """The writer task: whatever `send` could not get rid of. Until `stop_writing`, and by nothing else: a connection that is
+        cancelled because the daemon stops still has something to say."""
+        with self._writing:
+            while not self._gone:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                while self._waiting:
+                    await trio.lowlevel.wait_writable(self._socket)
+                    self._write_some()
+                self._empty.set()
+
+    def stop_writing(self) -> None:
+        self._writing.cancel()
 
     def _write_some(self) -> None:
         pieces, size = [], 0
@@ -183,19 +189,20 @@ class Listener:
         )
 
     async def serve(self, connections: trio.Nursery) -> None:
-        """Accept until cancelled; each connection is a task in `connections`."""
-        assert self._socket is not None
-        most = _most_clients()
-        while True:
-            await trio.lowlevel.wait_readable(self._socket)
+        """Accept until cancelled or closed; each connection is a task in `connections`."""
+        listening, most = self._socket, _most_clients()
+        while listening is not None and listening is self._socket:
+            await trio.lowlevel.wait_readable(listening)
             if self.clients >= most:
                 await self._wait_for_room(f"{self.clients} clients")
                 continue
             try:
-                accepted, _ = self._socket.accept()
+                accepted, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 continue
             except OSError as error:
+                if listening.fileno() < 0:
+                    return  # closed in the moment in which somebody came
                 if error.errno not in _STARVED:
                     raise
                 await self._wait_for_room(str(error))
@@ -228,9 +235,9 @@ class Listener:
 
     async def _converse(self, connection: Connection) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.write_rest)
             session = self._open_session(Caller(user="local", admin=True), connection, nursery)
             reader = FrameReader()
+            nursery.start_soon(connection.write_rest)
             try:
                 while data := await connection.receive():
                     for frame in reader.feed(data):
@@ -239,15 +246,19 @@ class Listener:
                     if session.closing:
                         break
             finally:
-                session.close()
-                with trio.move_on_after(_DRAIN, shield=True):
-                    await connection.drained()
+                try:
+                    session.close()
+                    with trio.move_on_after(_DRAIN, shield=True):
+                        await connection.drained()
+                finally:
+                    connection.stop_writing()
             nursery.cancel_scope.cancel()
 
     def close(self) -> None:
         """Stop listening and remove the socket's name, so that clients know at once."""
         if self._socket is not None:
             self._socket.close()
+            self._socket = None  # closing again must not remove the name of another daemon's socket
             with suppress(OSError):
                 os.unlink(self._path)
 
