@@ -34,7 +34,7 @@ from agentd.ipc import Listener
 from agentd.ports import Models
 from agentd.store.log import open_inline
 from agentwire import config
-from agentwire.errors import StorageFull, StoreError
+from agentwire.errors import StorageFull, Stopping, StoreError
 from agentwire.types import ModelInfo, ProviderStatus
 from tests.fakes.house import OWNER, SETTINGS, TrioClock
 from tests.fakes.models import FakeModels, Say
@@ -286,7 +286,7 @@ async def test_the_end_comes_from_the_inside_out(autojump_clock: Clock, home: Pa
 
 
 async def test_turn_gets_its_grace(autojump_clock: Clock, home: Path) -> None:
-    """A reply that ends within the grace is whole; the turn then pauses before its next request."""
+    """A reply that ends within the grace is whole; what is new is refused meanwhile, and reading works."""
     gate = trio.Event()
     boot = build(home, FakeModels(lambda prompt: Say(["whole"], gate=gate)))
     began = trio.current_time()
@@ -296,6 +296,9 @@ async def test_turn_gets_its_grace(autojump_clock: Clock, home: Path) -> None:
         await trio.testing.wait_all_tasks_blocked()
         boot.daemon.stop()
         await trio.sleep(9)
+        for refused in (boot.prompt(live, "late"), boot.create()):
+            with pytest.raises(Stopping):
+                await refused
         gate.set()
         await boot.parts.sessions.quiet()
         assert (await boot.kinds(live))[-2:] == ["assistant_message", "turn_finished"]
@@ -353,6 +356,19 @@ async def test_daemon_starts_reads_and_stops_on_a_full_disk(autojump_clock: Cloc
             with pytest.raises(StorageFull):
                 await boot.prompt(live, noise(10_000))
             assert (await boot.call("daemon/status")).storage.full
+
+
+async def test_end_that_cannot_be_recorded_is_an_end(autojump_clock: Clock, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk filled up while it ran: the next boot takes this one for unclean, and that is all."""
+    boot = build(home)
+
+    async def full(boot: str) -> None:
+        raise StorageFull("no space left")
+
+    monkeypatch.setattr(boot.parts.store, "end_boot", full)
+    async with running(boot):
+        await trio.sleep(1)
+    assert unclean(build(home)) == 1
 
 
 def unclean(boot: Boot) -> int:
