@@ -28,7 +28,7 @@ from agentd.core.tools import Tools
 from agentd.ports import NewEvent, Store
 from agentwire import __version__, convert
 from agentwire import events as ev
-from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
+from agentwire.errors import AgentError, Conflict, InternalError, NotFound, Overloaded, Stopping
 from agentwire.types import Delivery, InputPart, TurnOutcome
 
 log = structlog.get_logger()
@@ -139,6 +139,15 @@ class Sessions:
             done.set()
 
     async def _replay(self, session: str) -> Live | None:
+        try:
+            return await self._replayed(session)
+        except AgentError:
+            raise
+        except Exception as error:  # a damaged log is that session's problem, and nobody else's
+            log.exception("session_unreadable", session=session)
+            raise InternalError(f"the log of session {session} cannot be read: {error!r}") from None
+
+    async def _replayed(self, session: str) -> Live | None:
         state = None
         if snapshot := await self._store.load_snapshot(session, _CODE):
             state = convert.structure_stored(msgspec.json.decode(snapshot[1]), SessionState)
@@ -258,7 +267,11 @@ class Sessions:
     async def recover(self, *, resume: bool, clean: bool, grace: float) -> None:
         """Take up what the last boot left open. `resume` False: open turns end as interrupted, queued inputs stay queued."""
         for user, session in await self._store.unfinished():
-            live = await self.open(user, session)
+            try:
+                live = await self.open(user, session)
+            except AgentError as error:  # unreadable, or deleted meanwhile
+                log.warning("not_recovered", session=session, reason=str(error))
+                continue
             if live.state.turn is None:
                 if resume:
                     self.kick(live)
@@ -282,8 +295,10 @@ class Sessions:
         log.info("turn_recovered", session=live.state.id, turn=turn.number, resumed=go_on, doubtful=len(doubtful))
         await self._store.append(live.new(bodies), essential=True)
         if not go_on:
-            live.cancel_requested = False
-            self._free(live)
+            live.cancel_requested = live.busy = False
+            live.notify()
+            if resume:  # else what waits stays waiting until somebody comes
+                self.kick(live)
 
     async def _somebody_watches(self, live: Live, grace: float) -> bool:
         """A call whose effect is unknown goes back to the model only under somebody's eyes; clients get `grace` seconds to come."""

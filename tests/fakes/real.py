@@ -26,6 +26,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+import apsw
 import trio
 
 from agentwire.codec import FrameReader, Oversized, decode, request
@@ -94,6 +95,16 @@ class Home:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(text)
         return path
+
+    def make_fifo(self, name: str) -> None:
+        """Something a tool can wait at until a test writes into it."""
+        os.mkfifo(self.path / name)
+
+    def sql(self, statement: str, *values: str) -> None:
+        """Change the database behind the daemon's back; no daemon may run."""
+        database = apsw.Connection(str(self.data / "agentd.db"))
+        database.execute(statement, values)
+        database.close()
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "agentd.main", *arguments]

@@ -42,7 +42,7 @@ HOME = os.path.expanduser("~")
 def work(size: int) -> str:
     "Does something that must be done once, says so, and ends when it is let go."
     with open(HOME + "/done", "a") as file:
-        file.write(os.environ["AGENTD_CALL_ID"] + "\\\\n")
+        file.write(os.environ["AGENTD_CALL_ID"] + "\\n")
     with open(HOME + "/gate") as gate:
         gate.read()
     return "x" * size
