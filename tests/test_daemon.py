@@ -34,7 +34,7 @@ from agentd.ipc import Listener
 from agentd.ports import Models
 from agentd.store.log import open_inline
 from agentwire import config
-from agentwire.errors import StorageFull, Stopping, StoreError
+from agentwire.errors import Stopping, StorageFull, StoreError
 from agentwire.types import ModelInfo, ProviderStatus
 from tests.fakes.house import OWNER, SETTINGS, TrioClock
 from tests.fakes.models import FakeModels, Say
