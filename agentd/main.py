@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from agentwire import __version__
@@ -86,9 +86,11 @@ class _Starter:
     """The process that waits for us to be ready, if there is one."""
 
     def __init__(self, descriptor: str | None) -> None:
-        self._descriptor = int(descriptor) if descriptor and descriptor.isdigit() else None
-        if self._descriptor is not None:
-            os.set_inheritable(self._descriptor, False)
+        self._descriptor: int | None = None
+        with suppress(ValueError, OverflowError, OSError):  # a variable left over from elsewhere keeps nobody from starting
+            number = int(descriptor or "")
+            os.set_inheritable(number, False)
+            self._descriptor = number
 
     def ready(self) -> None:
         self._say(b"ready\n")
@@ -97,14 +99,11 @@ class _Starter:
         self._say(json.dumps({"error": error.to_wire()}).encode() + b"\n")
 
     def _say(self, line: bytes) -> None:
-        if self._descriptor is None:
-            return
-        try:
-            os.write(self._descriptor, line)
-            os.close(self._descriptor)
-        except OSError:
-            pass  # it did not wait for us
-        self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):  # it did not wait for us
+                os.write(descriptor, line)
+            os.close(descriptor)
 
 
 @contextmanager
@@ -114,7 +113,7 @@ def _lock(path: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             pid = os.read(descriptor, 32).decode().strip() or "unknown"
             raise Conflict(f"a daemon is running already (pid {pid}, lock {path}); `agentctl daemon stop` ends it") from None
         os.ftruncate(descriptor, 0)
