@@ -110,10 +110,16 @@ class Draft:
 
     @classmethod
     def restore(cls, turn: int, step: int, chunks: Iterable[bytes]) -> Draft:
-        """The draft of this reply from saved chunks; those of another reply are ignored."""
+        """The draft of this reply from saved chunks; those of another reply are ignored.
+
+        A chunk that cannot be read (damaged, or of another release) ends it: a shorter text is better than one with a hole.
+        """
         draft = cls(turn, step)
         for chunk in chunks:
-            chunk_turn, chunk_step, pieces = _decoder.decode(chunk)
+            try:
+                chunk_turn, chunk_step, pieces = _decoder.decode(chunk)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                break
             if (chunk_turn, chunk_step) == (turn, step):
                 for number, kind, name, text in pieces:
                     if number not in draft._parts:

@@ -89,3 +89,14 @@ def test_a_reply_of_nothing_but_calls_is_bounded_too() -> None:
     draft.feed([PartStart(number, "tool_call", "n" * 1000) for number in range(100_000)])
     assert draft.full and len(draft.shown) < 4000
     assert len(encode_body(draft.reply("s" * 32 + "-1-0"))) < 1024 * 1024
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff", b"{}", b'[1,0,[[0,"song","","x"]]]', b'[1,0,[[0,"text","","\xff"]]]'])
+def test_a_draft_ends_before_a_chunk_that_cannot_be_read(damaged: bytes) -> None:
+    """Damaged, or saved by another release: what came before is kept, and a start never fails for it."""
+    draft, chunks = Draft(1, 0), []
+    draft.feed([PartStart(0, "text")])
+    for piece in ("before", "after"):
+        draft.feed([PartText(0, piece)])
+        chunks.append(draft.take_unsaved() or b"")
+    assert Draft.restore(1, 0, [chunks[0], damaged, chunks[1]]).partial() == (Text(text="before"),)
