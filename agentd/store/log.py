@@ -138,7 +138,7 @@ class EventLog:
             if not waiting.essential:
                 waiting.error = error
                 waiting.done.set()
-        if self._closing:  # the next boot will find these effects unknown; waiting for space could take for ever
+        if self._closing and kept:  # the next boot will find these effects unknown; waiting for space could take for ever
             log.critical("outcomes_lost", count=len(kept), reason=str(error))
             for waiting in kept:
                 waiting.error = error
