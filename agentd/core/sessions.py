@@ -41,6 +41,8 @@ _LEAST_IDLE = 5.0
 _CODE = f"{__version__}/{STATE_VERSION}"
 MAX_QUEUED = 100
 """Inputs that may wait in one session."""
+MAX_QUEUED_BYTES = 2 * 1024 * 1024
+"""Of all that waits, encoded: the view that a watch begins with has it, and must fit a frame."""
 
 
 class Sessions:
@@ -182,6 +184,8 @@ class Sessions:
             raise Overloaded(
                 f"{MAX_QUEUED} inputs are waiting in this session already; wait for some to be answered", retry_after=5.0
             )
+        if len(ev.encode_body([*(queued.parts for queued in live.state.queue), parts])) > MAX_QUEUED_BYTES and live.state.queue:
+            raise Overloaded("the inputs that wait in this session are long; wait for some to be answered", retry_after=5.0)
         live.inputs += 1
         number = live.inputs
         accepted = ev.InputAccepted(

@@ -71,9 +71,9 @@ class ModelList:
 
 @frozen(kw_only=True)
 class CreateSession:
-    cwd: str = field(validator=v.matches_re(r"/.*"))
+    cwd: str = field(validator=v.and_(v.matches_re(r"/.*"), v.max_len(4096)))
     title: str = field(default="", validator=v.max_len(200))
-    model: str = ""
+    model: str = field(default="", validator=v.max_len(200))
     environment: dict[str, str] = Factory(dict)
     key: str = ""
 
@@ -122,7 +122,7 @@ class Prompt:
     parts: tuple[InputPart, ...] = field(validator=_some_text)
     delivery: Delivery = "queue"
     interactive: bool = False
-    model: str = ""
+    model: str = field(default="", validator=v.max_len(200))
     max_steps: int = field(default=0, validator=v.and_(v.ge(0), v.le(10_000)))
     key: str = field(default="", validator=v.max_len(200))
 

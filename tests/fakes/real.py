@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,6 +104,14 @@ class Home:
         """Change the database behind the daemon's back; no daemon may run."""
         database = apsw.Connection(str(self.data / "agentd.db"))
         database.execute(statement, values)
+        database.close()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The database is held by another program that means to write."""
+        database = apsw.Connection(str(self.data / "agentd.db"))
+        database.execute("BEGIN IMMEDIATE")
+        yield
         database.close()
 
     def command(self, *arguments: str) -> list[str]:

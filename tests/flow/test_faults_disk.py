@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from agentwire.errors import StorageFull
+from agentwire.errors import StorageFull, StoreError
 from tests.fakes.real import (
     Daemon,
     Home,
@@ -261,3 +261,22 @@ async def test_a_start_on_a_full_disk(home: Home, models: Models) -> None:
         await peer.prompt(session, "second")
         await peer.until("turn_finished", turn=2, outcome="done")
     assert await full.stop() == 0
+
+
+async def test_a_log_that_cannot_be_written_any_more_ends_the_daemon(models: Models) -> None:
+    """Somebody else holds the database for longer than it waits: whoever waits is told, exit 1, and a new start is as before."""
+    with Home() as home:
+        daemon = home.start(models)
+        async with daemon.connect() as peer:
+            session = await peer.create()
+            with home.locked():
+                with pytest.raises(StoreError, match="locked"):
+                    await peer.prompt(session, "hello", key="k")
+                assert await daemon.ended() == 1
+            assert "locked" in home.stderr
+        daemon = home.start(models)
+        async with daemon.connect() as peer:
+            gap_free(await peer.log(session))
+            await peer.call("session/watch", session=session)
+            await peer.prompt(session, "hello", key="k")
+            await peer.until("turn_finished", turn=1, outcome="done")

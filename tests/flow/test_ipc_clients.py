@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from agentwire.codec import encode, request
-from agentwire.errors import AgentError, Conflict
+from agentwire.errors import AgentError, Conflict, Overloaded
 from tests.fakes.real import Daemon, Home, Models, Peer, Screen, call, ends, gap_free, iterate, rule, say, text_of
 
 TOOLS = """
@@ -124,6 +124,23 @@ async def test_a_long_session_is_read_in_pages_that_fit_frames(daemon: Daemon) -
             assert page["more"] == (page["events"][0]["seq"] > 1)
             back = page["events"] + back
         assert back == log
+
+
+async def test_what_waits_fits_the_view(daemon: Daemon) -> None:
+    """More than a view can hold is refused while it would have to wait; what is there can be watched, and is answered."""
+    async with daemon.connect() as peer:
+        session = await peer.create()
+        await peer.prompt(session, "pay", interactive=True)
+        await peer.until("approval_requested")
+        for _ in range(2):
+            await peer.prompt(session, "q" * 900_000)
+        with pytest.raises(Overloaded, match="long"):
+            await peer.prompt(session, "q" * 900_000)
+        view = (await peer.call("session/watch", session=session))["view"]
+        assert [len(queued["parts"][0]["text"]) for queued in view["queue"]] == [900_000, 900_000]
+        await peer.prompt(session, "short")
+        await peer.call("session/cancel", session=session)
+        await peer.until("turn_finished", turn=4, outcome="done")
 
 
 async def test_whoever_comes_late_sees_the_same_text(daemon: Daemon) -> None:
