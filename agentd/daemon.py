@@ -94,7 +94,13 @@ class Daemon:
     def expect_prompt(self) -> None:
         """A client came that will probably prompt: load the model's SDK while it types."""
         if self._services is not None and self._parts is not None:
-            self._services.start_soon(self._parts.prewarm)
+            self._services.start_soon(self._prewarm, self._parts)
+
+    async def _prewarm(self, parts: Parts) -> None:
+        try:
+            await parts.prewarm()
+        except Exception:  # a broken SDK: the request will say so to whoever needs it
+            log.exception("prewarm_failed")
 
     # --- the run -----------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 _READ = 256 * 1024
 _JOIN = 256 * 1024
+_PROBE = 1.0
+"""Seconds a socket that is there already gets to accept us, before we count it as somebody's."""
 _DRAIN = 1.0
 """Seconds a connection gets at shutdown to read what is left."""
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
@@ -176,8 +178,11 @@ class Listener:
 
     def _remove_stale(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(_PROBE)
             try:
                 probe.connect(self._path)
+            except TimeoutError:
+                pass  # somebody is there, and hangs
             except OSError:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path)

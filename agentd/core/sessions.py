@@ -150,9 +150,7 @@ class Sessions:
             raise InternalError(f"the log of session {session} cannot be read: {error!r}") from None
 
     async def _replayed(self, session: str) -> Live | None:
-        state = None
-        if snapshot := await self._store.load_snapshot(session, _CODE):
-            state = convert.structure_stored(msgspec.json.decode(snapshot[1]), SessionState)
+        state = await self._snapshot(session)
         saved = state.seq if state else 0
         while page := await self._store.read(session, after=state.seq if state else 0, limit=_PAGE):
             state = state or SessionState(session, page[0].user)
@@ -163,6 +161,17 @@ class Sessions:
         live = Live.of(state)
         live.saved_seq = saved
         return live
+
+    async def _snapshot(self, session: str) -> SessionState | None:
+        """None if there is none, or none that can be read: the log has everything."""
+        found = await self._store.load_snapshot(session, _CODE)
+        if found is None:
+            return None
+        try:
+            return convert.structure_stored(msgspec.json.decode(found[1]), SessionState)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.warning("snapshot_unreadable", session=session, reason=str(error))
+            return None
 
     # --- admission ---------------------------------------------------------------------------------------------------------
 

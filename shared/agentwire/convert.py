@@ -161,8 +161,11 @@ def structure_body(kind: str, version: int, data: bytes | Mapping[str, Any]) -> 
 
 
 def structure_stored(value: Any, cls: type[T]) -> T:
-    """Any other value of our own (snapshots)."""
-    return _stored.structure(value, cls)
+    """Any other value of our own (snapshots). Raises ValueError if it is not one."""
+    try:
+        return _stored.structure(value, cls)
+    except (TypeError, KeyError, AttributeError, ForbiddenExtraKeysError) as error:
+        raise ValueError(f"not a {cls.__name__}: {error!r}") from error
 
 
 def plain(value: object) -> Any:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from agentd.core.index import index_change
-from agentd.core.sessions import MAX_QUEUED
+from agentd.core.sessions import _CODE, MAX_QUEUED
 from agentd.ports import ToolOutcome
 from agentd.store.log import open_inline
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
@@ -60,6 +60,24 @@ def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
         async with open_house(HELLO, path=path) as house:
             reopened = await house.sessions.open("local", live.state.id)
             assert reopened.state == again.state
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize("damaged", [b"no json", b"[]", b'{"id": "x"}', b'{"id": 1, "user": 2}'])
+def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, damaged: bytes) -> None:
+    """The log has everything: the session is replayed from its beginning."""
+    path = str(tmp_path / "log.db")
+
+    async def main() -> None:
+        async with open_house(HELLO, path=path) as house:
+            live = await house.create()
+            await house.prompt(live, "one")
+            await house.idle(live)
+            await house.store.save_snapshot(live.state.id, live.state.seq, _CODE, damaged)
+        async with open_house(HELLO, path=path) as house:
+            reopened = await house.sessions.open("local", live.state.id)
+            assert reopened.state == live.state
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
