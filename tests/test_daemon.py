@@ -269,6 +269,19 @@ async def test_model_is_loaded_for_a_client_that_will_prompt(autojump_clock: Clo
     assert boot.happened.count("prewarmed") == 1
 
 
+async def test_a_model_that_cannot_be_loaded_early_ends_nothing(autojump_clock: Clock, home: Path) -> None:
+    """A broken SDK is the request's problem, not the daemon's."""
+
+    async def broken() -> None:
+        raise ImportError
+
+    boot = build(home)
+    async with running(evolve(boot, parts=evolve(boot.parts, prewarm=broken))):
+        boot.daemon.expect_prompt()
+        await trio.testing.wait_all_tasks_blocked()
+        assert boot.happened == []
+
+
 # --- the stop ---------------------------------------------------------------------------------------------------------------------
 
 
