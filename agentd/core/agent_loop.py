@@ -99,15 +99,16 @@ class AgentLoop:
             await self._close(live, end)
 
     async def _drive(self, live: Live) -> Finish | None:
-        """Until the turn is over; None if the daemon stops first."""
+        """Until the turn is over; None if its end is in the log already, or the daemon stops first."""
         await self._tools.refresh()
-        while True:
+        while live.state.turn is not None:
             action = decide.next_action(live.state)
             if isinstance(action, Finish):
                 return action
             if self.suspending and isinstance(action, CallModel | AwaitApproval):
-                return None
+                break
             await self._do(live, action)
+        return None
 
     async def _do(self, live: Live, action: decide.Action) -> None:
         turn = live.state.open_turn.number
@@ -179,7 +180,7 @@ class AgentLoop:
             interactive=turn.interactive,
             approve_until=self._clock.now() + self._settings.approval_deadline,
         )
-        return [message, *planner.plan(calls)]
+        return [message, *planner.plan(calls), *decide.last_words(live.state, message)]
 
     async def _seam(self, live: Live, draft: Draft, error: ProviderError) -> None:
         """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""
@@ -244,7 +245,8 @@ class AgentLoop:
 
     async def _close(self, live: Live, end: Finish | None) -> None:
         """Write the end of the turn; with `end` None the daemon stops and the turn stays open for the next boot."""
-        await self._store.flush()  # a cancelled append is in the log or it is not: look before deciding
+        if live.state.turn is not None:
+            await self._store.flush()  # a cancelled append is in the log or it is not: look before deciding
         if live.state.turn is not None:
             draft, live.draft = live.draft, None
             bodies = decide.suspend_turn(live.state, draft) if end is None else decide.close_turn(live.state, draft, end)

@@ -85,6 +85,15 @@ def describe(error: AgentError) -> ErrorInfo:
     return ErrorInfo(code=error.code, message=str(error), retryable=error.retryable)
 
 
+def last_words(state: SessionState, message: ev.AssistantMessage) -> list[Any]:
+    """The turn's end, if `message` is about to be its last event but for that: one commit for both."""
+    turn = state.open_turn
+    if message.stop not in ("end", "length") or any(queued.delivery == "steer" for queued in state.queue):
+        return []
+    whole = turn.usage + message.usage
+    return [ev.TurnFinished(turn=turn.number, outcome="done", steps=message.step + 1, denials=turn.denials, usage=whole)]
+
+
 def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError | None = None) -> ev.TurnFinished:
     turn = state.open_turn
     return ev.TurnFinished(

@@ -121,6 +121,30 @@ def test_resuming_does_not_repeat_an_effect() -> None:
     assert kinds(decide.resume_turn(state_of(*ONE_CALL, asked("c0")), None, frozenset(), clean=False)) == ["turn_resumed"]
 
 
+@pytest.mark.parametrize(
+    ("message", "more", "ends"),
+    [
+        (replied("hi"), (), True),
+        (replied("hi", stop="length"), (), True),
+        (replied("hi"), (STEER,), False),
+        (replied("half", stop="interrupted"), (), False),
+        (replied("", stop="refused"), (), False),
+        (replied("", stop="tool_calls", calls=("c0",)), (), False),
+    ],
+)
+def test_the_last_reply_takes_the_end_of_the_turn_with_it(message: Any, more: tuple[Any, ...], ends: bool) -> None:
+    """What commits with the reply is what the loop would have decided on after it."""
+    before = state_of(*OPEN, *more)
+    bodies = decide.last_words(before, message)
+    assert bool(bodies) is ends
+    after = state_of(*OPEN, *more, message)
+    if ends:
+        assert decide.next_action(after) == Finish("done")
+        assert bodies == [decide.turn_finished(after, "done")]
+    elif message.stop != "tool_calls":
+        assert decide.next_action(after) != Finish("done")
+
+
 def test_only_a_crash_counts_as_a_resume() -> None:
     """A turn may outlive any number of stops in good order."""
     state = state_of(*OPEN)
