@@ -231,7 +231,7 @@ class Transcript:
         else:
             news = self._withdraw()
         if self._lost and self.turn is not None:
-            news += [*self._flush(), self._seam()]
+            news.append(self._seam())  # nothing was missed; what is printed of the draft stays known, or it would come again
         self._lost = False
         return news
 

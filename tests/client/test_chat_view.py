@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -307,6 +308,23 @@ def test_a_lost_connection_is_marked_where_the_text_goes_on() -> None:
     lines = [item.text for item in transcript.load(watching(2, "one\ntwo three\nfour"))]
     assert lines == ["two thr", "", "── connection lost; continuing ──", "", "ee"]
     assert [item.text for item in transcript.tail()] == ["four"]
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["same daemon", "new daemon"])
+def test_a_break_in_which_nothing_was_missed_repeats_nothing(resumed: bool) -> None:
+    """The view's draft is exactly what is printed: one seam, and only the rest after it."""
+    transcript = Transcript("s")
+    play([*begun("q"), delta(0, "one\ntwo thr")], transcript)
+    transcript.lost()
+    assert [item.text for item in transcript.load(watching(2, "one\ntwo thr"))] == [
+        "two thr",
+        "",
+        "── connection lost; continuing ──",
+    ]
+    again = [message("one\ntwo thr", stop="interrupted"), ("turn_resumed", {"turn": 1, "resumes": 1}), message("ee", step=1)]
+    script = again if resumed else [delta(11, "ee"), message("one\ntwo three")]
+    assert play([*begun("q"), *script], transcript) == ["", "ee"]
+    assert not transcript.missed
 
 
 def test_text_that_was_shown_and_not_saved_is_withdrawn() -> None:
