@@ -8,7 +8,7 @@ from importlib import import_module
 
 from agentctl import arguments
 from agentwire.errors import AgentError
-from agentwire.paths import locate
+from agentwire.paths import anchored, locate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return _help(error="" if noun else rest[0])
     command = import_module(f"agentctl.commands.{noun}")
     args = arguments.parse(command.parser(), rest)
+    os.environ.update(anchored(os.environ))
     paths = locate(os.environ, os.getuid())
     for stream in (sys.stdout, sys.stderr):
         # Text that is no Unicode (lone surrogates in JSON, a file name in Latin-1) is shown escaped instead of ending the command.

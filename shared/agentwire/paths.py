@@ -45,7 +45,7 @@ class Paths:
 
 def locate(environ: Mapping[str, str], uid: int) -> Paths:
     """The paths for this environment. AGENTD_HOME moves everything; AGENTD_CONFIG and AGENTD_SOCKET override one file each."""
-    home = environ.get("HOME") or "/"
+    home = environ.get("HOME") or _home(uid)
     base = environ.get("AGENTD_HOME")
     fallback_runtime = f"/tmp/agentd-{uid}"
     if base:
@@ -77,6 +77,22 @@ def locate(environ: Mapping[str, str], uid: int) -> Paths:
         start_lock=f"{data}/start.lock",
         history=f"{state}/chat_history",
     )
+
+
+def anchored(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those of our variables that hold a relative path, made absolute: a daemon started from here runs in another directory."""
+    given = {name: environ.get(name, "") for name in ("AGENTD_HOME", "AGENTD_CONFIG", "AGENTD_SOCKET")}
+    return {name: os.path.abspath(path) for name, path in given.items() if path and not path.startswith(("/", "~/"))}
+
+
+def _home(uid: int) -> str:
+    # Jobs of cron, containers and init systems may have no HOME.
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return "/"
 
 
 def _xdg(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -69,6 +69,12 @@ def test_life_of_a_daemon(house: Path) -> None:
     assert agentctl(house, "daemon", "stop").err == "no daemon was running\n"
 
 
+def test_a_relative_home(house: Path) -> None:
+    """It is seen from the directory of the command, not from that of the daemon it starts."""
+    pid = agentctl(house, "status", "--json", AGENTD_HOME=f"../{house.name}").document["pid"]
+    assert agentctl(house, "status", "--json").document["pid"] == pid
+
+
 @pytest.mark.usefixtures("model")
 def test_kill_in_the_middle(house: Path) -> None:
     """kill -9 of the daemon: it is started again by the client that follows the turn, and the output is as if nothing had been."""

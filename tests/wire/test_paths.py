@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentwire.paths import MAX_SOCKET_PATH, Paths, locate
+from agentwire.paths import MAX_SOCKET_PATH, Paths, anchored, locate
 
 XDG = {
     "XDG_CONFIG_HOME": "/c",
@@ -38,6 +41,13 @@ def test_home_alone_gives_the_xdg_defaults() -> None:
     }
 
 
+def test_without_home_the_user_database_knows() -> None:
+    """A job of cron may have no HOME; a user that nobody knows has the root."""
+    uid = os.getuid()
+    assert locate({}, uid) == locate({"HOME": pwd.getpwuid(uid).pw_dir}, uid)
+    assert locate({}, 4_000_000_000) == locate({"HOME": "/"}, 4_000_000_000)
+
+
 def test_xdg_variables_move_their_directory() -> None:
     """Each variable moves what the specification says, and nothing else."""
     paths = locate({"HOME": "/home/u", **XDG}, 7)
@@ -63,6 +73,13 @@ def test_agentd_home_moves_everything() -> None:
 def test_agentd_home_may_be_below_home() -> None:
     """A tilde that no shell expanded (a unit file, an .env) means the home directory."""
     assert locate({"HOME": "/home/u", "AGENTD_HOME": "~/a"}, 7).data == "/home/u/a/data"
+
+
+def test_relative_paths_of_ours_are_anchored() -> None:
+    """Only those, and only here: the daemon's directory is another one."""
+    given = {"AGENTD_HOME": "a/b", "AGENTD_CONFIG": "/c.toml", "AGENTD_SOCKET": "~/s", "XDG_DATA_HOME": "d", "PATH": "bin"}
+    assert anchored(given) == {"AGENTD_HOME": f"{os.getcwd()}/a/b"}
+    assert anchored({"AGENTD_HOME": ""}) == {}
 
 
 def test_single_files_can_be_named() -> None:
