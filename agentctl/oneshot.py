@@ -233,4 +233,4 @@ def _denials(count: int, result: TurnResult) -> str:
     names = ", ".join(dict.fromkeys(call["tool_name"] for call in result.denials))
     calls = "a tool call was" if count == 1 else f"{count} tool calls were"
     which = f" ({names})" if names else ""
-    return f"{calls} denied{which}: nobody is asked during a run; allow it in the permissions, or use the chat"
+    return f"{calls} denied{which}: nobody is asked during a run, and the permissions do not allow it; change them, or use the chat"

@@ -68,7 +68,8 @@ class Chat:
         view = self.transcript
         title = one_line(view.title, 40) or (render.short(view.session) if view.session else "new session")
         queued = f"{len(view.queue)} queued" if view.queue else ""
-        fields = [title, one_line(self._model or view.model, 60), self._activity(), queued, render.tokens(view.usage)]
+        # What matters now comes first: a narrow terminal cuts the end.
+        fields = [self._activity(), queued, title, one_line(self._model or view.model, 60), render.tokens(view.usage)]
         return self.hint or " · ".join(filter(None, fields))
 
     def edited(self) -> None:
@@ -147,7 +148,7 @@ class Chat:
                 await connection.call("approval/answer", {**bound, "decision": decision, "note": note})
             except (Conflict, NotFound) as error:
                 self.transcript.approvals.pop(approval.call, None)
-                self._say(line(f"somebody else was first: {error.message}", "warning"))
+                self._say(line(f"too late: {error.message}", "warning"))
 
         self.link.do(send)
         return True
@@ -214,7 +215,9 @@ class Chat:
 
     async def _show_status(self, connection: Connection) -> None:
         status = await connection.call("daemon/status", {})
-        daemon = f"daemon {status['version']}, pid {status['pid']}, {status['sessions']} sessions, {status['running']} running"
+        count = status["sessions"]
+        sessions = "1 session" if count == 1 else f"{count} sessions"
+        daemon = f"daemon {status['version']}, pid {status['pid']}, {sessions}, {status['running']} running"
         session = f"session {self.transcript.session or 'none yet'}, model {self._model or self.transcript.model}"
         warnings = (line(warning, "warning") for warning in status["warnings"])
         self._say(line(daemon, "notice"), line(session, "notice"), *warnings)

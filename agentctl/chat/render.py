@@ -10,6 +10,8 @@ from agentctl.text import one_line, visible
 
 ARGUMENTS_WIDTH = 72
 RESULT_WIDTH = 72
+ONLY_USER = "local"
+"""What the daemon calls whoever comes over its socket; to a person it would read like the embedded model's provider."""
 QUESTION_LINES = 200
 """An approval shows its arguments whole; beyond this many lines it says how many it hides."""
 
@@ -93,13 +95,14 @@ def question(name: str, arguments_json: str) -> list[Line]:
 
 
 def answer(decision: str, name: str, by: str, note: str) -> Line:
-    """How an approval was decided, and by whom."""
+    """How an approval was decided, and by whom if there is more than one it could be."""
     if by == "deadline":
         return line(f"✗ {one_line(name, 60)} was denied: nobody answered in time", "tool-bad")
     verb = "allowed" if decision == "allow" else "denied"
     reason = f": {one_line(note, 200)}" if note else ""
     mark, style = ("✓", "tool") if decision == "allow" else ("✗", "tool-bad")
-    return line(f"{mark} {one_line(name, 60)} was {verb} by {one_line(by, 40)}{reason}", style)
+    who = "" if by == ONLY_USER else f" by {one_line(by, 40)}"
+    return line(f"{mark} {one_line(name, 60)} was {verb}{who}{reason}", style)
 
 
 def ended(outcome: str, error: Mapping[str, Any] | None) -> list[Line]:

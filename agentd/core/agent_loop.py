@@ -259,7 +259,7 @@ class AgentLoop:
 
 
 def _denial(call: Call) -> str:
-    who = "the approval's deadline passed" if call.decided_by == "deadline" else f"{call.decided_by} said no"
+    who = "the approval's deadline passed" if call.decided_by == "deadline" else "the user said no"
     return f"denied: {who}" + (f": {call.note}" if call.note else "")
 
 

@@ -215,9 +215,7 @@ class Api:
             raise Conflict("the question was about other arguments; look at it again")
         if not call.awaits_answer or not live.reserve_answer(call.id, caller.user):
             answer = f" ({call.decision})" if call.decision else ""
-            raise Conflict(
-                f"already answered by {call.decided_by or 'somebody else'}{answer}", decision=call.decision, by=call.decided_by
-            )
+            raise Conflict(f"the question is answered already{answer}", decision=call.decision, by=call.decided_by)
         body = ev.ApprovalAnswered(turn=turn.number, call=call.id, decision=params.decision, by=caller.user, note=params.note)
         try:
             await self._append(live.new([body]))

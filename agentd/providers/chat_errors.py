@@ -58,8 +58,9 @@ def classify(who: str, status: int | None, body: object, *, retry_after: float |
     cls = _class(status, code, said)
     text = f"{who} answered {status}" if status is not None else f"{who} reported an error in its reply"
     text = f"{text}: {said}" if said else f"{text}."
-    advice = _ADVICE.get(cls)
-    return cls(f"{text.rstrip()} {advice}" if advice else text, retry_after=retry_after if cls.retryable else None)
+    if advice := _ADVICE.get(cls):
+        text += f" {advice}" if text.endswith((".", "!", "?")) else f". {advice}"
+    return cls(text, retry_after=retry_after if cls.retryable else None)
 
 
 def _class(status: int | None, code: str, said: str) -> type[ProviderError]:

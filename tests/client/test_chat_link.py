@@ -117,7 +117,7 @@ def test_the_session_begins_with_the_first_message(play: Play) -> None:
         stage.daemon.finish(stage.daemon.only)
         await stage.tape.until(lambda: stage.chat.transcript.turn is None and bool(stage.chat.transcript.usage))
         assert stage.tape.lines[1:] == ["", "> hello", "", "one", "two"]
-        assert stage.chat.status().endswith("idle · 12 in, 34 out")
+        assert stage.chat.status() == "idle · 000000a1 · fake/m1 · 12 in, 34 out"
 
     play(script)
 
@@ -206,7 +206,7 @@ def test_an_approval_is_answered_with_a_line(play: Play) -> None:
         assert stage.chat.entered("n not here")
         answer = await stage.daemon.called("approval/answer")
         assert (answer["decision"], answer["note"], answer["arguments_hash"]) == ("deny", "not here", "h")
-        await stage.tape.printed("✗ shell was denied by local: not here")
+        await stage.tape.printed("✗ shell was denied: not here")
         assert not stage.chat.asking()
 
     play(script)
@@ -219,9 +219,9 @@ def test_somebody_else_was_first(play: Play) -> None:
         await stage.begin_turn()
         stage.daemon.ask(stage.daemon.only, "c", "shell", "{}")
         await stage.tape.until(stage.chat.asking)
-        stage.daemon.refuse["approval/answer"] = Conflict("ann has already answered: deny")
+        stage.daemon.refuse["approval/answer"] = Conflict("the question is answered already (deny)")
         stage.chat.entered("y")
-        await stage.tape.printed("somebody else was first: ann has already answered: deny")
+        await stage.tape.printed("too late: the question is answered already (deny)")
         assert not stage.chat.asking()
 
     play(script)
@@ -418,7 +418,7 @@ def test_slash_commands(play: Play) -> None:
         for text, says in [
             ("/help", "Alt+Enter"),
             ("/queue", "nothing waits"),
-            ("/status", "daemon 0, pid 1, 1 sessions, 0 running"),
+            ("/status", "daemon 0, pid 1, 1 session, 0 running"),
             ("/status", "look out"),
             ("/model", "* fake/m1  a fake"),
             ("/model other/x", "from the next message on: other/x"),

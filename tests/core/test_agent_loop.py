@@ -196,7 +196,7 @@ async def test_an_approval_is_bound_to_its_call(autojump_clock: trio.testing.Moc
             nursery.start_soon(say, "allow")
             nursery.start_soon(say, "deny")
         await house.idle(live)
-        assert len(outcomes) == 2 and sum("already answered" in outcome for outcome in outcomes) == 1
+        assert len(outcomes) == 2 and sum("answered already" in outcome for outcome in outcomes) == 1
         assert len(tools.calls) == ("allow" in outcomes)
 
 

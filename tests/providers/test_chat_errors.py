@@ -58,6 +58,7 @@ def test_message_says_who_what_and_what_to_do() -> None:
     assert (
         str(classify("api.x.org", 401, body("Bad key.\n  Sorry."))) == "api.x.org answered 401: Bad key. Sorry. Check the API key."
     )
+    assert str(classify("api.x.org", 403, body("no entry"))) == "api.x.org answered 403: no entry. Check the API key."
     assert str(classify("api.x.org", None, {"error": {}})) == "api.x.org reported an error in its reply."
 
 
