@@ -63,6 +63,8 @@ def main(paths: Paths, args: Namespace) -> int:
         return _status(paths, args, out)
     if args.verb == "logs":
         return _logs(paths, args, out)
+    if args.verb == "restart":
+        _check_configuration(out)
     if args.verb in ("stop", "restart"):
         stopped = stop(paths)
         out.note(f"the daemon (pid {stopped}) is stopped" if stopped else "no daemon was running")
@@ -70,6 +72,16 @@ def main(paths: Paths, args: Namespace) -> int:
         with Client.connect(paths) as client:
             out.note(f"the daemon runs (pid {client.initialized['pid']})")
     return 0
+
+
+def _check_configuration(out: Output) -> None:
+    """Raises ConfigError for what the new daemon would not start with, while the old one still runs."""
+    from agentctl.start import unit_installed
+    from agentwire import config
+
+    if not unit_installed(os.environ):  # the unit's environment is not ours
+        for warning in config.load(os.environ).warnings:
+            out.warn(warning)
 
 
 def stop(paths: Paths) -> int | None:

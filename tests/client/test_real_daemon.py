@@ -105,6 +105,20 @@ def test_ctrl_c(house: Path) -> None:
     assert agentctl(house, "run", "-c", "hi").out == "hello\n"
 
 
+def test_a_restart_with_a_wrong_configuration_stops_nothing(house: Path) -> None:
+    """What is wrong is said first, and the daemon that runs goes on; a mere warning is said and hinders nothing."""
+    pid = agentctl(house, "status", "--json").document["pid"]
+    (house / "config").mkdir(exist_ok=True)
+    (house / "config/config.toml").write_text("model = 3\n")
+    answer = agentctl(house, "daemon", "restart")
+    assert (answer.code, answer.out) == (78, "")
+    assert f"{house}/config/config.toml:1: model" in answer.err
+    assert agentctl(house, "status", "--json").document["pid"] == pid
+    (house / "config/config.toml").write_text("modle = 'a/b'\n")
+    assert "unknown key modle" in agentctl(house, "daemon", "restart").err
+    assert agentctl(house, "status", "--json").document["pid"] != pid
+
+
 def test_wrong_configuration(house: Path) -> None:
     """Exit 78 with file, line and key, from whatever command needed the daemon."""
     (house / "config").mkdir()
