@@ -8,8 +8,8 @@ from difflib import get_close_matches
 _TEMPLATE = """\
 usage: agentctl [COMMAND] [ARGUMENTS]
 
-An agent that outlives your terminal: sessions and turns live in the daemon (agentd), this program talks to it.
-A daemon that does not run is started.
+An agent that outlives your terminal: sessions and turns live in the daemon
+(agentd), this program talks to it. A daemon that does not run is started.
 
 commands:
 {commands}
@@ -22,12 +22,12 @@ everywhere:
   --version         the version
 
 examples:
-  agentctl                                   a new chat in this directory
-  agentctl -c                                the last session of this directory, continued
-  agentctl run "explain this repository"     one answer on stdout
-  git diff | agentctl run "review this"      a prompt with standard input appended
-  agentctl session list                      what there is
-  agentctl daemon logs -f                    what the daemon does"""
+  agentctl                                a new chat in this directory
+  agentctl -c                             the last session here, continued
+  agentctl run "explain this repository"  one answer on stdout
+  git diff | agentctl run "review this"   a prompt, then standard input
+  agentctl session list                   what there is
+  agentctl daemon logs -f                 what the daemon does"""
 
 
 def overview(commands: Mapping[str, str]) -> str:

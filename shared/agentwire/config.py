@@ -62,7 +62,9 @@ class TurnConfig:
         "auto", choice("auto", "never"), "Whether an open turn goes on by itself after the daemon was killed."
     )
     resume_grace: float = _setting(
-        10.0, seconds(0, 3600), "Seconds after a restart in which a client may come back before an unwatched turn is judged."
+        10.0,
+        seconds(0, 3600),
+        "Seconds after a restart in which a client may come to watch a turn with an unknown effect; without one it ends.",
     )
     approval_deadline: float = _setting(_DAY, seconds(1, _MONTH), "Seconds a question waits for its answer; then it is denied.")
 
