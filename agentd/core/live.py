@@ -11,6 +11,7 @@ from attrs import define, field
 from agentd.core.draft import Draft
 from agentd.core.state import SessionState
 from agentd.ports import NewEvent, Store
+from agentwire.events import ToolFinished
 from agentwire.types import SessionView
 
 _SAVE_EVERY = 0.25
@@ -44,6 +45,10 @@ class Live:
         return cls(state, state.inputs, used=trio.current_time())
 
     def new(self, bodies: Sequence[Any]) -> list[NewEvent]:
+        """To be appended without an await in between: from here on nobody can answer for a call whose outcome is among them."""
+        for body in bodies:
+            if isinstance(body, ToolFinished):
+                self.reserve_answer(body.call, "the end of the call")
         return [NewEvent(self.state.id, self.state.user, body) for body in bodies]
 
     async def changed(self) -> None:

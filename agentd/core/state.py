@@ -236,8 +236,9 @@ def _approval_requested(state: SessionState, body: ev.ApprovalRequested, _: ev.E
 
 
 def _approval_answered(state: SessionState, body: ev.ApprovalAnswered, _: ev.Event) -> None:
-    call = state.open_turn.calls[body.call]
-    call.decision, call.decided_by, call.note = body.decision, body.by, body.note
+    call = state.turn.calls.get(body.call) if state.turn else None
+    if call is not None and call.awaits_answer:  # an answer that came too late changes nothing
+        call.decision, call.decided_by, call.note = body.decision, body.by, body.note
 
 
 def _tool_started(state: SessionState, body: ev.ToolStarted, _: ev.Event) -> None:

@@ -92,3 +92,10 @@ def test_a_snapshot_is_the_state() -> None:
     state = state_of(*log)
     again = convert.structure_stored(msgspec.json.decode(msgspec.json.encode(state)), SessionState)
     assert again == state
+
+
+def test_an_answer_that_comes_too_late_changes_nothing() -> None:
+    """A log may have one behind the end of its call or of its turn: it stays readable."""
+    log = (created(), accepted(1), started(), replied("", calls=("c0",)), planned("c0"), asked("c0"), ended("c0"))
+    for late in (log, (*log, finished())):
+        assert state_of(*late, answered("c0", "allow")).turn == state_of(*late).turn
