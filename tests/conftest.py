@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,14 +37,32 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
             monkeypatch.delenv(name)
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # every start of a child would compile everything again
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.getbasetemp()))  # never the socket of somebody's shell
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder for AGENTD_HOME with a path short enough for a socket (108 bytes); gone afterwards."""
+    """A folder for AGENTD_HOME with a path short enough for a socket (108 bytes); gone afterwards, with its daemon."""
     folder = Path(tempfile.mkdtemp(prefix="agentd-"))
     yield folder
+    _end_daemon(folder / "data")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_daemon(data: Path) -> None:
+    """A client that finds no daemon starts one; it must not outlive the test."""
+    try:
+        with (data / "agentd.lock").open("rb+") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return  # nobody holds it
+        process = os.pidfd_open(int((data / "agentd.lock").read_text()))
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        if not select.select([process], [], [], 20)[0]:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    os.close(process)
 
 
 @pytest.fixture
