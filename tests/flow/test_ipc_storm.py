@@ -13,35 +13,10 @@ import trio
 from agentwire.codec import encode
 from agentwire.errors import AgentError
 from agentwire.methods import METHODS
-from tests.fakes.real import Daemon, Home, Models, Peer, call, ends, gap_free, iterate, outcomes, rule, say
+from tests.fakes.crowd import RULES, TOOLS, calm, client, valid
+from tests.fakes.real import Daemon, Home, Models, Peer, iterate
 
 pytestmark = pytest.mark.slow
-
-TOOLS = """
-import os
-from agentd.tool import tool
-
-def line():
-    with open(os.path.expanduser("~/effects"), "a") as file:
-        file.write(os.environ["AGENTD_CALL_ID"] + "\\n")
-
-@tool(policy="allow")
-def note(text: str) -> str:
-    "Once."
-    line()
-    return "noted"
-
-@tool(policy="ask")
-def pay(amount: int) -> str:
-    "Must be asked for."
-    line()
-    return "paid"
-"""
-RULES = [
-    rule("tools", {"verb": "tokens", "count": 20, "delay": 0.003}, call("note", text="a"), call("pay", amount=1), after_tools=0),
-    rule("cut", say("half "), {"verb": "cut"}, say("and half")),
-    rule("", {"verb": "tokens", "count": 60, "delay": 0.003}),
-]
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +75,11 @@ def almost(random: Random, session: str, method: str) -> dict[str, Any]:
     return chosen
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_nonsense_is_refused_with_reasons_and_never_a_bug(daemon: Daemon, seed: int) -> None:
     """Two thousand requests with parameters near and far from right: each gets one answer, none of them `internal_error`."""
     random = Random(seed)
-    methods = [method for method in METHODS if method != "daemon/stop"]
+    methods = sorted(METHODS.keys() - {"daemon/stop", "initialize"})
     async with daemon.connect() as peer:
         session = await peer.create()
         for _ in range(2000):
@@ -113,8 +88,6 @@ async def test_nonsense_is_refused_with_reasons_and_never_a_bug(daemon: Daemon, 
             await peer.send(encode({"jsonrpc": "2.0", "id": method, "method": method, "params": params}))
             code = await _code(peer, method)
             assert code != "internal_error", (method, params, daemon.home.log[-3000:])
-            if code == "version_mismatch":
-                return  # it hung up, as it should
             if code == "not_found":
                 session = (await peer.call("session/create", cwd="/"))["id"]
     assert daemon.process.poll() is None
@@ -131,97 +104,22 @@ async def _code(peer: Peer, number: str) -> str:
 # --- a crowd ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _do_something(peer: Peer, random: Random, sessions: list[str]) -> None:
-    session = random.choice(sessions)
-    match random.choice(["prompt"] * 5 + ["cancel", "rename", "watch", "unwatch", "answer", "answer", "list", "delete"]):
-        case "prompt":
-            delivery = random.choice(["queue", "queue", "steer", "interrupt"])
-            key = random.choice(["", str(random.randrange(50))])
-            text = random.choice(["tools", "cut", "talk"]) + key
-            await peer.prompt(
-                session, text, delivery=delivery, interactive=random.random() < 0.7, key=key and f"{session}{key}{delivery}"
-            )
-        case "answer":
-            view = (await peer.call("session/watch", session=session))["view"]
-            for question in view["approvals"]:
-                decision = random.choice(["allow", "deny"])
-                answer = {"call": question["call"], "arguments_hash": question["arguments_hash"], "decision": decision}
-                await peer.call("approval/answer", session=session, **answer)
-        case "watch":
-            await peer.call("session/watch", session=session, after=random.choice([None, 0, 3]))
-        case "rename":
-            await peer.call("session/rename", session=session, title=f"t{random.random()}")
-        case "list":
-            await peer.call("event/list", session=session, after=random.randrange(20))
-        case "delete" if random.random() < 0.15:
-            await peer.call("session/delete", session=session, force=True)
-        case "delete":
-            sessions.append((await peer.call("session/create", cwd="/"))["id"])
-        case other:
-            await peer.call(f"session/{other}", session=session)
-
-
-async def _client(daemon: Daemon, seed: int, sessions: list[str], codes: Counter[str]) -> None:
-    random = Random(seed)
-    async with daemon.connect() as peer:
-        for _ in range(60):
-            code = "ok"
-            try:
-                await _do_something(peer, random, sessions)
-            except AgentError as error:
-                code = error.code
-            codes[code] += 1
-            peer.events.clear()
-
-
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_crowd_on_the_same_sessions(daemon: Daemon, seed: int) -> None:
     """Eight clients prompt, steer, interrupt, cancel, answer and delete: afterwards every session is idle and its log valid."""
     codes: Counter[str] = Counter()
     async with daemon.connect() as peer:
         sessions = [(await peer.call("session/create", cwd="/"))["id"] for _ in range(3)]
         async with trio.open_nursery() as nursery:
-            for client in range(8):
-                nursery.start_soon(_client, daemon, 100 * seed + client, sessions, codes)
+            for number in range(8):
+                nursery.start_soon(client, daemon, 100 * seed + number, sessions, codes)
         assert codes["ok"] > 200
         assert set(codes) <= {"ok", "not_found", "conflict"}, daemon.home.log[-3000:]
         there = {row["id"] for row in (await peer.call("session/list", limit=1000))["sessions"]}
         for session in there & set(sessions):
-            await _calm(peer, session)
+            await calm(peer, session)
             log = await peer.log(session)
-            _valid(log, Counter(words[0] for words in iterate(daemon.home.path / "effects")))
+            valid(log, Counter(words[0] for words in iterate(daemon.home.path / "effects")))
         assert (await peer.call("daemon/status"))["running"] == 0
     assert daemon.process.poll() is None
-
-
-async def _calm(peer: Peer, session: str) -> None:
-    """Deny what is asked, until nothing runs or waits."""
-    await peer.call("session/watch", session=session)
-    with trio.fail_after(60):
-        while True:
-            view = (await peer.call("session/watch", session=session))["view"]
-            if view["info"]["status"] == "idle" and not view["queue"]:
-                return
-            for question in view["approvals"]:
-                answer = {"call": question["call"], "arguments_hash": question["arguments_hash"], "decision": "deny"}
-                await peer.call("approval/answer", session=session, **answer)
-            peer.events.clear()
-            if not view["approvals"]:
-                await peer.event()
-
-
-def _valid(log: list[dict[str, Any]], lines: Counter[str]) -> None:
-    """Gap-free, every turn with one beginning and one end, every input taken once, every call with one outcome, effects once."""
-    gap_free(log)
-    kinds = [event["kind"] for event in log]
-    started = [event["data"]["turn"] for event in log if event["kind"] == "turn_started"]
-    assert started == list(range(1, len(started) + 1))
-    assert sorted(ends(log)) == started
-    taken = [event["data"]["input"] for event in log if event["kind"] in ("turn_started", "input_steered")]
-    assert sorted(taken) == sorted(event["data"]["input"] for event in log if event["kind"] == "input_accepted")
-    assert kinds.count("tool_planned") == len(outcomes(log))
-    for number, outcome in outcomes(log).items():
-        assert lines[number] <= 1
-        assert lines[number] == 1 or outcome != "ok"
-        assert lines[number] == 0 or outcome in ("ok", "unknown")

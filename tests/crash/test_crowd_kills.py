@@ -1,0 +1,70 @@
+"""kill -9 and SIGTERM while many clients prompt, steer, interrupt, cancel, answer and delete on the same sessions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from random import Random
+
+import pytest
+import trio
+
+from agentwire.errors import AgentError
+from tests.crash.life import ORPHAN_SECONDS
+from tests.fakes.crowd import RULES, TOOLS, calm, client, valid
+from tests.fakes.real import Daemon, Home, Models, eventually, iterate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[Models]:
+    with Models(RULES) as models:
+        yield models
+
+
+async def struck(daemon: Daemon, random: Random, sessions: list[str], *, kill: bool) -> None:
+    """Six clients at work until the daemon is struck, somewhere in the middle of what they do."""
+    codes: Counter[str] = Counter()
+    enough = random.randint(20, 250)
+
+    async def one(seed: int) -> None:
+        with suppress(OSError, AgentError):
+            await client(daemon, seed, sessions, codes)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one, random.randrange(10**6))
+        await eventually(lambda: codes.total() >= enough, "requests")
+        if kill:
+            daemon.kill()
+        else:
+            assert await daemon.stop() == 0, daemon.home.stderr
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_was_going_on_every_session_comes_to_rest(models: Models, seed: int) -> None:
+    """Six times struck in the midst of a crowd: every log is valid, every session idle in the end, list and session agree."""
+    random, kills = Random(seed), 0
+    with Home(AGENTD_TURN_MAX_STEPS="6", AGENTD_TURN_RESUME_GRACE="0.5", AGENTD_DAEMON_SHUTDOWN_GRACE="0.2") as home:
+        home.write("config/tools/tools.py", TOOLS)
+        daemon = home.start(models)
+        async with daemon.connect() as peer:
+            sessions = [(await peer.call("session/create", cwd="/"))["id"] for _ in range(4)]
+        for _ in range(6):
+            kill = kills < 2 and random.random() < 0.75  # a third one in a row would suspend resuming
+            kills = kills + 1 if kill else 0
+            await struck(daemon, random, sessions, kill=kill)
+            await eventually(lambda: not home.processes(), "the end of everything", seconds=ORPHAN_SECONDS)
+            daemon = home.start(models)
+        async with daemon.connect() as peer:
+            for row in (await peer.call("session/list", limit=1000))["sessions"]:
+                await calm(peer, row["id"])
+                valid(await peer.log(row["id"]), Counter(words[0] for words in iterate(home.path / "effects")))
+            for row in (await peer.call("session/list", limit=1000))["sessions"]:
+                assert row == await peer.call("session/get", session=row["id"])
+                assert (row["status"], row["queued"]) == ("idle", 0)
+        assert await daemon.stop() == 0
+        assert "_bug" not in home.log
+        assert "unreadable" not in home.log
