@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ from agentwire.errors import AgentError, DeadlineExceeded, Unreachable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from agentwire.paths import Paths
@@ -26,7 +28,7 @@ agentctl daemon logs -f
 agentctl daemon run              in the foreground; Ctrl-C stops it"""
 STOP_SECONDS = 20.0
 """A daemon that is asked to stop ends its turns within 15 s."""
-_HURRY_SECONDS = 5.0
+_PATIENCE, _HURRY_SECONDS = 1.0, 5.0
 _FOLLOW_SECONDS = 0.1
 _BLOCK = 64 * 1024
 
@@ -66,7 +68,7 @@ def main(paths: Paths, args: Namespace) -> int:
     if args.verb == "restart":
         _check_configuration(out)
     if args.verb in ("stop", "restart"):
-        stopped = stop(paths)
+        stopped = stop(paths, out.note)
         out.note(f"the daemon (pid {stopped}) is stopped" if stopped else "no daemon was running")
     if args.verb in ("start", "restart"):
         with Client.connect(paths) as client:
@@ -84,8 +86,8 @@ def _check_configuration(out: Output) -> None:
             out.warn(warning)
 
 
-def stop(paths: Paths) -> int | None:
-    """Stops the daemon and waits until its process is gone; its pid, or None if there was none.
+def stop(paths: Paths, tell: Callable[[str], None]) -> int | None:
+    """Stops the daemon and waits until its process is gone; its pid, or None if there was none. `tell` hears of a longer wait.
 
     A daemon that does not understand us (another version) or does not answer gets SIGTERM; one that takes too long gets a second
     one, which means at once. Raises DeadlineExceeded if it outlives that.
@@ -95,15 +97,20 @@ def stop(paths: Paths) -> int | None:
     except Unreachable as error:
         if error.details.get("untrusted"):
             raise
+        pid = _holder(paths.lock)
+    else:
+        with sock:
+            pid = peer(sock)[0]
+    if pid is None:
         return None
-    with sock:
-        pid = peer(sock)[0]
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
     try:
         _ask_to_stop(paths, process)
+        if not _gone(process, _PATIENCE):
+            tell("what runs gets a few seconds to end its step ...")
         if not _gone(process, STOP_SECONDS):
             _signal(process, signal.SIGTERM)
             if not _gone(process, _HURRY_SECONDS):
@@ -111,6 +118,19 @@ def stop(paths: Paths) -> int | None:
     finally:
         os.close(process)
     return pid
+
+
+def _holder(lock: str) -> int | None:
+    """The pid of a daemon that listens elsewhere (another XDG_RUNTIME_DIR) but holds the lock of our data."""
+    try:
+        with open(lock, "rb+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read() or 0) or None
+    except (FileNotFoundError, ValueError):
+        pass
+    return None
 
 
 def _ask_to_stop(paths: Paths, process: int) -> None:

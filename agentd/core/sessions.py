@@ -217,13 +217,14 @@ class Sessions:
             raise Stopping("the daemon is stopping; try again when it runs", retry_after=1.0)
 
     async def delete(self, live: Live, *, force: bool) -> None:
-        if (live.busy or live.state.queue) and not force:
-            raise Conflict("the session is at work; cancel it first, or delete it with force")
         live.deleted = True
         try:
-            while live.busy:
-                live.cancel()
+            self._refuse_at_work(live, force=force)
+            while live.busy:  # a turn that runs, begins, or has just ended
+                if force:
+                    live.cancel()
                 await live.changed()
+                self._refuse_at_work(live, force=force)
             body = ev.SessionDeleted(session=live.state.id)
             with trio.CancelScope(shield=True):  # a caller that hangs up does not take the erasure back
                 await self._store.append([NewEvent(f"user:{live.state.user}", live.state.user, body)], erase=live.state.id)
@@ -231,6 +232,10 @@ class Sessions:
             live.deleted = False
             self.kick(live)
             raise
+
+    def _refuse_at_work(self, live: Live, *, force: bool) -> None:
+        if (live.state.turn is not None or live.state.queue) and not force:
+            raise Conflict("the session is at work; cancel it first, or delete it with force")
 
     # --- life --------------------------------------------------------------------------------------------------------------
 

@@ -311,3 +311,28 @@ def test_events_come_in_order() -> None:
 
     with pytest.raises(AssertionError):
         SessionState("s", "ann").apply(event(2, created()))
+
+
+async def test_a_session_can_be_deleted_as_soon_as_its_turn_has_ended(autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever has seen turn_finished need not wait for anything else, and needs no force."""
+    async with open_house(HELLO) as house:
+        live = await house.create()
+        await house.prompt(live, "hi")
+        while not (house.events and house.events[-1].kind == "turn_finished"):
+            await live.changed()
+        assert live.busy, "the turn's task is about to end"
+        await house.call("session/delete", session=live.state.id)
+        assert house.events[-1].kind == "session_deleted"
+
+
+async def test_a_turn_that_is_just_beginning_holds_off_a_deletion(autojump_clock: trio.testing.MockClock) -> None:
+    """Reserved, not yet in the log: the session is at work."""
+    async with open_house(waiting_model()) as house:
+        live = await house.create()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(house.prompt, live, "hi")
+            while not live.busy:
+                await trio.lowlevel.checkpoint()
+            with pytest.raises(Conflict, match="at work"):
+                await house.call("session/delete", session=live.state.id)
+        assert live.state.turn is not None and not live.deleted
