@@ -12,22 +12,8 @@ import trio
 from attrs import define, field
 
 from agentwire.errors import Stopping, Unreachable
-from tests.fakes.real import (
-    PATIENCE,
-    Daemon,
-    Home,
-    Models,
-    Peer,
-    Screen,
-    call,
-    ends,
-    eventually,
-    gap_free,
-    iterate,
-    outcomes,
-    rule,
-    text_of,
-)
+from tests.fakes.history import Screen, ends, gap_free, iterate, outcomes, text_of
+from tests.fakes.real import PATIENCE, Daemon, Home, Models, Peer, call, eventually, rule
 
 ORPHAN_SECONDS = 3.0
 """promises.md says 1 s; a child that is still starting when the daemon dies needs a processor to notice, and CI has few."""

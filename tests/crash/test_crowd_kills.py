@@ -13,7 +13,8 @@ import trio
 from agentwire.errors import AgentError
 from tests.crash.life import ORPHAN_SECONDS
 from tests.fakes.crowd import RULES, TOOLS, calm, client, valid
-from tests.fakes.real import Daemon, Home, Models, eventually, iterate
+from tests.fakes.history import iterate
+from tests.fakes.real import Daemon, Home, Models, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -2,98 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trio
 
-from agentwire.errors import Conflict, Unreachable
-from tests.fakes.real import Daemon, Home, Models, Peer, call, ends, eventually, gap_free, iterate, outcomes, rule, say, text_of
+from agentwire.errors import Conflict
+from tests.crash.script import SLOW_TEXT, finished, let_go
+from tests.fakes.history import ends, iterate, outcomes, text_of
+from tests.fakes.real import Daemon, Home, Models, Peer, eventually
 
 pytestmark = pytest.mark.slow
-
-TOOLS = """
-import os
-from agentd.tool import tool
-
-HOME = os.path.expanduser("~")
-
-def line():
-    with open(HOME + "/effects", "a") as file:
-        file.write(os.environ["AGENTD_CALL_ID"] + "\\n")
-
-@tool(effect="read", policy="allow")
-def look(n: int) -> str:
-    "May be repeated."
-    return f"saw {n}"
-
-@tool(policy="ask")
-def pay(amount: int) -> str:
-    "Must be asked for."
-    line()
-    return "paid"
-
-@tool(policy="allow")
-def hold() -> str:
-    "Does it, and ends when it is let go."
-    line()
-    with open(HOME + "/gate") as gate:
-        gate.read()
-    return "done"
-
-@tool(effect="read", policy="allow")
-def peek() -> str:
-    "Changes nothing, and ends when it is let go."
-    line()
-    with open(HOME + "/gate") as gate:
-        gate.read()
-    return "seen"
-"""
-SLOWLY = {"verb": "tokens", "count": 200, "delay": 0.01}
-RULES = [
-    rule("two tools", say("Let me see. "), call("look", n=1), call("look", n=2), after_tools=0),
-    rule("two tools", say("One more. "), call("look", n=3), after_tools=2),
-    rule("two tools", say("All three seen."), after_tools=3),
-    rule("pay", call("pay", amount=5), after_tools=0),
-    rule("pay", say("Paid."), after_tools=1),
-    rule("hold", call("hold"), after_tools=0),
-    rule("hold", say("Held."), after_tools=1),
-    rule("peek", call("peek"), after_tools=0),
-    rule("peek", say("Peeked."), after_tools=1),
-    rule("slowly", SLOWLY),
-    rule("", say("Yes.")),
-]
-SLOW_TEXT = "".join(f"w{number} " for number in range(200))
-
-
-@pytest.fixture(scope="module")
-def models() -> Iterator[Models]:
-    with Models(RULES) as models:
-        yield models
-
-
-@pytest.fixture
-def home() -> Iterator[Home]:
-    with Home() as home:
-        home.write("config/tools/tools.py", TOOLS)
-        home.make_fifo("gate")
-        yield home
-
-
-async def let_go(home: Home) -> None:
-    async with await trio.open_file(home.path / "gate", "w") as gate:
-        await gate.write("go")
-
-
-async def finished(peer: Peer, session: str, turn: int = 1) -> list[dict[str, Any]]:
-    """The session's log once a turn has ended."""
-    await peer.call("session/watch", session=session, after=0)
-    await peer.until("turn_finished", turn=turn)
-    log = await peer.log(session)
-    gap_free(log)
-    return log
 
 
 def history(log: list[dict[str, Any]]) -> list[Any]:
@@ -344,70 +263,6 @@ async def test_three_unclean_starts_suspend_resuming(home: Home, models: Models)
     daemon = home.start(models)
     async with daemon.connect() as peer:
         assert not (await peer.call("daemon/status"))["resumes_suspended"]
-
-
-async def test_a_stop_in_good_order_pauses_turns_and_the_next_daemon_goes_on(home: Home, models: Models) -> None:
-    """SIGTERM: no new work is taken, watchers are told, exit 0; a streaming reply, a tool and a question all go on afterwards."""
-    home.environ["AGENTD_DAEMON_SHUTDOWN_GRACE"] = "1"
-    daemon = home.start(models)
-    async with daemon.connect() as peer, daemon.connect() as late:
-        sessions = {}
-        for which in ("slowly", "hold", "pay"):
-            sessions[which] = await peer.create()
-            await peer.prompt(sessions[which], which, interactive=True)
-        await peer.until("approval_requested")
-        await eventually(lambda: len(list(iterate(home.path / "effects"))) == 1)
-        daemon.signal()
-        await eventually(lambda: "stopping" in home.log)
-        with pytest.raises((Unreachable, Exception), match="stopping"):
-            await late.prompt(sessions["slowly"], "one more")
-        for _ in sessions:
-            await peer.until("watch_closed", reason="stopping")
-        assert await daemon.ended() == 0
-    assert not home.processes()
-    daemon = home.start(models)
-    async with daemon.connect() as peer:
-        log = await finished(peer, sessions["slowly"])
-        assert (text_of(log, 1), ends(log)) == (SLOW_TEXT, {1: "done"})
-        log = await finished(peer, sessions["hold"])
-        assert (list(outcomes(log).values()), ends(log)) == (["unknown"], {1: "done"})
-        (question,) = (await peer.call("session/watch", session=sessions["pay"]))["view"]["approvals"]
-        await peer.call(
-            "approval/answer",
-            session=sessions["pay"],
-            call=question["call"],
-            arguments_hash=question["arguments_hash"],
-            decision="allow",
-        )
-        assert ends(await finished(peer, sessions["pay"])) == {1: "done"}
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_it_at_once(home: Home, models: Models, number: signal.Signals) -> None:
-    """The grace is ten seconds; who asks twice does not wait for it, and loses nothing: the turn goes on afterwards."""
-    daemon = home.start(models)
-    async with daemon.connect() as peer:
-        session = await peer.create()
-        await peer.prompt(session, "hold")
-        await eventually(lambda: len(list(iterate(home.path / "effects"))) == 1)
-        daemon.signal(number)
-        await eventually(lambda: "stopping" in home.log)
-        daemon.signal(number)
-        assert await daemon.ended(seconds=5) == 0
-    assert not home.processes()
-    daemon = home.start(models)
-    async with daemon.connect() as peer:
-        assert ends(await finished(peer, session)) == {1: "done"}
-
-
-async def test_a_closed_terminal_does_not_end_it(home: Home, models: Models) -> None:
-    """SIGHUP is heard and ignored."""
-    daemon = home.start(models)
-    daemon.signal(signal.SIGHUP)
-    await eventually(lambda: "SIGHUP" in home.log)
-    async with daemon.connect() as peer:
-        assert (await peer.call("daemon/status"))["pid"] == daemon.pid
-    assert await daemon.stop() == 0
 
 
 async def test_a_session_that_cannot_be_read_is_its_own_problem(home: Home, models: Models) -> None:

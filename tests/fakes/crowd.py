@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import trio
 
-from agentwire.errors import AgentError
-from tests.fakes.real import Daemon, Peer, call, ends, gap_free, outcomes, rule, say
+from agentwire.errors import AgentError, Conflict, NotFound
+from tests.fakes.history import ends, gap_free, outcomes
+from tests.fakes.real import Daemon, Peer, call, rule, say
 
 TOOLS = """
 import os
@@ -93,7 +95,8 @@ async def calm(peer: Peer, session: str) -> None:
                 return
             for question in view["approvals"]:
                 answer = {"call": question["call"], "arguments_hash": question["arguments_hash"], "decision": "deny"}
-                await peer.call("approval/answer", session=session, **answer)
+                with suppress(Conflict, NotFound):  # a steer or an interrupt was quicker
+                    await peer.call("approval/answer", session=session, **answer)
             peer.events.clear()
             if not view["approvals"]:
                 await peer.event()

@@ -15,20 +15,8 @@ import pytest
 import trio
 
 from agentwire.errors import StorageFull, StoreError
-from tests.fakes.real import (
-    Daemon,
-    Home,
-    Models,
-    Peer,
-    call,
-    ends,
-    eventually,
-    gap_free,
-    iterate,
-    outcomes,
-    rule,
-    say,
-)
+from tests.fakes.history import ends, gap_free, iterate, outcomes
+from tests.fakes.real import Daemon, Home, Models, Peer, call, eventually, rule, say
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.real import Home, Peer, Screen, ends, eventually, gap_free, text_of
+from tests.fakes.history import Screen, ends, gap_free, text_of
+from tests.fakes.real import Home, Peer, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.model, pytest.mark.timeout(180)]
 

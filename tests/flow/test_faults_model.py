@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from attrs import Factory, frozen
 
-from tests.fakes.real import Daemon, Home, Models, Screen, call, ends, gap_free, iterate, outcomes, rule, say, text_of
+from tests.fakes.history import Screen, ends, gap_free, iterate, outcomes, text_of
+from tests.fakes.real import Daemon, Home, Models, call, rule, say
 
 TOOLS = """
 import os

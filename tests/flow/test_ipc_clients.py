@@ -10,7 +10,8 @@ import trio
 
 from agentwire.codec import encode, request
 from agentwire.errors import AgentError, Conflict, Overloaded
-from tests.fakes.real import Daemon, Home, Models, Peer, Screen, call, ends, gap_free, iterate, rule, say, text_of
+from tests.fakes.history import Screen, ends, gap_free, iterate, text_of
+from tests.fakes.real import Daemon, Home, Models, Peer, call, rule, say
 
 TOOLS = """
 import os
@@ -115,7 +116,7 @@ async def test_a_long_session_is_read_in_pages_that_fit_frames(daemon: Daemon) -
         session = (await peer.call("session/create", cwd="/"))["id"]
         for _ in range(9):
             await peer.prompt(session, "z" * 900_000)
-        await _settled(peer, [session])
+            await _settled(peer, [session])  # what waits together is bounded
         log = await peer.log(session)
         gap_free(log)
         back: list[Any] = []

@@ -14,7 +14,8 @@ from agentwire.codec import encode
 from agentwire.errors import AgentError
 from agentwire.methods import METHODS
 from tests.fakes.crowd import RULES, TOOLS, calm, client, valid
-from tests.fakes.real import Daemon, Home, Models, Peer, iterate
+from tests.fakes.history import iterate
+from tests.fakes.real import Daemon, Home, Models, Peer
 
 pytestmark = pytest.mark.slow
 
