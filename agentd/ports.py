@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from attrs import Factory, frozen
 
 from agentwire.events import Event
-from agentwire.types import BlobRef, CallOutcome, Effect, ModelInfo, PartKind, SessionInfo, StopReason, Text, Usage
+from agentwire.types import BlobRef, CallOutcome, Effect, ModelInfo, PartKind, SessionFilter, SessionInfo, StopReason, Text, Usage
 from agentwire.types import Part as Part
 
 # --- models --------------------------------------------------------------------------------------------------------------------
@@ -210,6 +210,15 @@ class IndexChange:
     create: bool = False
 
 
+@frozen(kw_only=True)
+class Adopt:
+    """Blobs of stream `source` that the new stream refers to as well."""
+
+    stream: str
+    source: str
+    blobs: frozenset[str]
+
+
 Indexer = Callable[[Any], IndexChange | None]
 
 
@@ -224,12 +233,18 @@ class Store(Protocol):
         """
 
     async def append(
-        self, events: Sequence[NewEvent], *, key: IdemKey | None = None, erase: str | None = None, essential: bool = False
+        self,
+        events: Sequence[NewEvent],
+        *,
+        key: IdemKey | None = None,
+        erase: str | None = None,
+        adopt: Adopt | None = None,
+        essential: bool = False,
     ) -> Sequence[Event]:
         """Commit `events`, all or nothing, in the order of the calls. Cancelling the wait does not take the events back.
 
-        `erase` deletes that stream and all that belongs to it in the same transaction. `essential`: the outcome of an effect that
-        has happened: on a full disk it is kept and retried each second instead of failing.
+        `erase` deletes that stream and all that belongs to it in the same transaction; `adopt` shares blobs with it. `essential`:
+        the outcome of an effect that has happened: on a full disk it is kept and retried each second instead of failing.
         """
 
     async def flush(self) -> None:
@@ -268,7 +283,8 @@ class Store(Protocol):
     async def get_blob(self, stream: str, blob: str, offset: int, limit: int) -> tuple[bytes, int] | None:
         """A piece and the whole length; None if `stream` has no such blob."""
 
-    async def sessions(self, user: str, *, cwd: str, before: str, limit: int) -> Sequence[SessionInfo]: ...
+    async def sessions(self, user: str, which: SessionFilter, *, before: str, limit: int) -> Sequence[SessionInfo]:
+        """Newest activity first; `before` is `updated_at:id` of the last one seen. Raises ValueError if it is something else."""
 
     async def find_session(self, user: str, prefix: str) -> Sequence[str]:
         """Up to two ids that begin with `prefix`."""

@@ -30,7 +30,8 @@ from agentd.providers.local import LocalProvider
 from agentd.providers.openai import OpenAIProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
-from agentd.store.log import EventLog, open_log
+from agentd.store.log import EventLog
+from agentd.store.opening import open_log
 from agentd.toolsources.functions import FunctionTools
 from agentwire import __version__
 from agentwire.config import Config

@@ -32,7 +32,7 @@ from agentd.core.tools import Tools
 from agentd.daemon import Daemon, Parts, notify
 from agentd.ipc import Listener
 from agentd.ports import Models
-from agentd.store.log import open_inline
+from agentd.store.opening import open_inline
 from agentwire import config
 from agentwire.errors import Stopping, StorageFull, StoreError
 from agentwire.types import ModelInfo, ProviderStatus

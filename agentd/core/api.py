@@ -135,7 +135,7 @@ class Api:
 
     async def session_list(self, caller: Caller, params: m.ListSessions) -> m.SessionList:
         try:
-            rows = await self._store.sessions(caller.user, cwd=params.cwd, before=params.before, limit=params.limit + 1)
+            rows = await self._store.sessions(caller.user, params, before=params.before, limit=params.limit + 1)
         except ValueError:
             raise InvalidParams("params.before: not a cursor of this method") from None
         page = tuple(rows[: params.limit])

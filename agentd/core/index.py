@@ -12,11 +12,14 @@ from agentwire import events as ev
 def index_change(body: Any) -> IndexChange | None:
     """What `body` does to its session's row; None for the many events that do nothing to it."""
     match body:
-        case ev.SessionCreated(title=title, cwd=cwd, model=model):
-            fresh = {"title": title, "cwd": cwd, "model": model, "status": "idle", "turns": 0, "queued": 0}
+        case ev.SessionCreated(title=title, cwd=cwd, model=model, parent=parent):
+            fresh = {"title": title, "cwd": cwd, "model": model, "parent": parent, "status": "idle", "turns": 0, "queued": 0}
             return IndexChange(set=fresh, create=True)
         case ev.SessionRenamed(title=title):
             return IndexChange(set={"title": title})
+        case ev.SessionConfigured(preferences=preferences):
+            chosen = {"model": preferences.model, "pinned": preferences.pinned}
+            return IndexChange(set={name: value for name, value in chosen.items() if value is not None})
         case ev.InputAccepted(parts=parts):
             return IndexChange(add={"queued": 1}, title=title_of(parts))
         case ev.TurnStarted(turn=turn):

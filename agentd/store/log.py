@@ -10,8 +10,7 @@ The wait of an appender can be cancelled, the append cannot: "cancelled" never m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -19,12 +18,13 @@ import structlog
 import trio
 from attrs import define
 
-from agentd.ports import Clock, IdemKey, Indexer, NewEvent
+from agentd.ports import Adopt, Clock, IdemKey, NewEvent
 from agentd.store import blob
-from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write, connect, prepare
+from agentd.store.reader import Reader
+from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
 from agentwire.errors import InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
-from agentwire.types import SessionInfo
+from agentwire.types import SessionFilter, SessionInfo
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class _Waiting:
 class EventLog:
     """ports.Store on a SQLite file. `run_sync(function, *args)` runs in the thread of that connection."""
 
-    def __init__(self, writer: Database, reader: Database, write_sync: RunSync, read_sync: RunSync, clock: Clock) -> None:
+    def __init__(self, writer: Database, reader: Reader, write_sync: RunSync, read_sync: RunSync, clock: Clock) -> None:
         self._writer, self._reader = writer, reader
         self._write_sync, self._read_sync = write_sync, read_sync
         self._clock = clock
@@ -158,11 +158,17 @@ class EventLog:
     # --- appending ---------------------------------------------------------------------------------------------------------
 
     async def append(
-        self, events: Sequence[NewEvent], *, key: IdemKey | None = None, erase: str | None = None, essential: bool = False
+        self,
+        events: Sequence[NewEvent],
+        *,
+        key: IdemKey | None = None,
+        erase: str | None = None,
+        adopt: Adopt | None = None,
+        essential: bool = False,
     ) -> Sequence[Event]:
         at = self._clock.now()
         encoded = [Encoded(new.stream, new.user, at, new.body, _encode(new.body)) for new in events]
-        item = Append(encoded, key, erase)
+        item = Append(encoded, key, erase, adopt)
         await self._submit(item, essential=essential)
         return item.committed
 
@@ -228,8 +234,8 @@ class EventLog:
     async def get_blob(self, stream: str, name: str, offset: int, limit: int) -> tuple[bytes, int] | None:
         return await self._read(self._reader.get_blob, stream, name, offset, limit)
 
-    async def sessions(self, user: str, *, cwd: str, before: str, limit: int) -> Sequence[SessionInfo]:
-        return await self._read(self._reader.sessions, user, cwd, before, limit)
+    async def sessions(self, user: str, which: SessionFilter, *, before: str, limit: int) -> Sequence[SessionInfo]:
+        return await self._read(self._reader.sessions, user, which, before, limit)
 
     async def find_session(self, user: str, prefix: str) -> Sequence[str]:
         return await self._read(self._reader.find_session, user, prefix)
@@ -267,66 +273,3 @@ def _encode(body: object) -> bytes:
             f"the content is {size}; one event holds at most {MAX_EVENT // 2**20} MiB. Put it in a file and name the file."
         )
     return data
-
-
-# --- opening ---------------------------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[EventLog]:
-    """The log at `path`, opened and migrated.
-
-    Resource handling: two connections with a thread each, closed when the scope ends.
-    Error handling: ConfigError for a newer schema, StoreError for a file that cannot be used or is no database.
-    """
-    async with _connection(path) as write_db, _connection(path) as read_db:
-        writer, reader = Database(write_db, path, index), Database(read_db, path, index)
-        with trio.CancelScope(shield=True):  # a deadline would interrupt a migration half-way, each time anew
-            try:
-                await write_db.async_run(prepare, write_db)
-                await write_db.async_run(writer.migrate)
-                await read_db.async_run(prepare, read_db)
-                await read_db.pragma("query_only", True)
-            except apsw.Error as error:
-                raise _unusable(path, error) from error
-        yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
-
-
-@asynccontextmanager
-async def _connection(path: str) -> AsyncIterator[Any]:
-    # Its thread is not a daemon thread: a connection that is opened half-way or not closed would hang the process at exit.
-    with trio.CancelScope(shield=True):
-        try:
-            db = await apsw.Connection.as_async(path)
-        except apsw.Error as error:
-            raise _unusable(path, error) from error
-    try:
-        yield db
-    finally:
-        with trio.CancelScope(shield=True):
-            await db.aclose()
-
-
-def _unusable(path: str, error: apsw.Error) -> StoreError:
-    match error:
-        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
-            advice = "Check the permissions of the file and its directory."
-        case apsw.FullError() | apsw.IOError():
-            advice = "Is there space left on the disk?"
-        case apsw.BusyError():
-            advice = "Another program holds it locked."
-        case _:
-            advice = "Move the file away to begin anew, or restore a backup."
-    return StoreError(f"cannot open {path}: {error}. {advice}")
-
-
-def open_inline(index: Indexer, clock: Clock, path: str = ":memory:") -> EventLog:
-    """A log whose commits run in the caller's thread: for tests on a virtual clock, which must not see a thread."""
-    database = Database(connect(path), path, index)
-    database.migrate()
-
-    async def run_sync(function: Callable[..., Any], *args: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    return EventLog(database, database, run_sync, run_sync, clock)

@@ -37,6 +37,10 @@ STEPS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE TABLE boot (id TEXT PRIMARY KEY, started_at REAL NOT NULL, ended_at REAL);
     """,
+    """
+    ALTER TABLE session ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

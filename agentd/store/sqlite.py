@@ -1,33 +1,30 @@
-"""The log in one SQLite file: everything synchronous, everything in the thread of its connection.
+"""What is written to the log's file: everything synchronous, everything in the thread of its connection.
 
-Theory of operation: `Database` is one connection. The writer's commits whole batches (`commit`); a second, read-only one serves
-reads, so that a long replay never holds up a commit (WAL lets them pass each other). `store/log.py` decides what goes into a batch.
+Theory of operation: `Database` is the one connection that writes; it commits whole batches (`commit`). `store/log.py` decides what
+goes into a batch, `store/reader.py` reads.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
 from attrs import define, field
 
-from agentd.ports import IdemKey, IndexChange, Indexer
+from agentd.ports import Adopt, IdemKey, IndexChange, Indexer
 from agentd.store import blob
 from agentd.store.migrations import migrate
+from agentd.store.reader import KEY_LIFETIME
 from agentd.store.transaction import transaction
 from agentwire.errors import StorageFull
 from agentwire.events import KIND_OF, VERSION_OF, Event
-from agentwire.types import SessionInfo
 
 # 64 pages instead of 1,000: the WAL stays small, and so does the disk cost of a message (389 bytes against 2,292); no cost seen.
 _CHECKPOINT_PAGES = 64
 _BUSY_TIMEOUT = 5000
 """Milliseconds to wait for a foreign program's lock on the file (promises.md)."""
-_KEY_LIFETIME = 24 * 3600.0
-_PAGE_BYTES = 2 * 1024 * 1024
-"""Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
 _LOW_SPACE = 1024 * 1024
 
 # The draft is what was streamed before these; they hold all of it that counts.
@@ -52,6 +49,7 @@ class Append:
     events: Sequence[Encoded]
     key: IdemKey | None = None
     erase: str | None = None
+    adopt: Adopt | None = None
     committed: list[Event] = field(factory=list)
 
 
@@ -143,6 +141,8 @@ class Database:
                 item.committed = [self._insert(event) for event in item.events]
                 if item.erase:
                     self._erase(item.erase)
+                if item.adopt:
+                    self._adopt(item.adopt)
                 if item.key:
                     self._remember(item.key, item.committed)
             case Draft(stream=stream, chunk=chunk):
@@ -208,10 +208,19 @@ class Database:
         self.db.execute("DELETE FROM stream WHERE id = ?", (stream.id,))
         del self._streams[name]
 
+    def _adopt(self, adopt: Adopt) -> None:
+        ours, theirs = self._known(adopt.stream), self._known(adopt.source)
+        assert ours and theirs, "both streams have events"
+        statement = (
+            "INSERT OR IGNORE INTO blob_reference SELECT ?, blob.id FROM blob "
+            "JOIN blob_reference ON blob_reference.blob = blob.id WHERE sha256 = ? AND blob_reference.stream = ?"
+        )
+        self.db.executemany(statement, [(ours.id, name, theirs.id) for name in sorted(adopt.blobs)])
+
     def _remember(self, key: IdemKey, events: Sequence[Event]) -> None:
         at = events[-1].at
         # REPLACE: after the wall clock was set back, a key that was too old to count may still be there.
-        self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - _KEY_LIFETIME))
+        self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - KEY_LIFETIME))
         row = (key.user, key.key, key.digest, key.answer(events), at)
         self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", row)
 
@@ -272,83 +281,3 @@ class Database:
     def end_boot(self, boot: str, at: float) -> None:
         # A clean end also closes the book on the crashes before it: only those since the last clean stop count.
         self.db.execute("UPDATE boot SET ended_at = ? WHERE ended_at IS NULL", (at,))
-
-    # --- reading -----------------------------------------------------------------------------------------------------------
-
-    def read(self, name: str, after: int, limit: int) -> list[Event]:
-        return self._events("seq > ? ORDER BY seq LIMIT ?", name, after, limit)
-
-    def read_back(self, name: str, before: int, limit: int) -> list[Event]:
-        return self._events("seq < ? ORDER BY seq DESC LIMIT ?", name, before, limit)[::-1]
-
-    def _events(self, clause: str, name: str, cursor: int, limit: int) -> list[Event]:
-        rows = self.db.execute(
-            "SELECT pos, seq, user, at, kind, version, data FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
-            f"WHERE event.stream = (SELECT id FROM stream WHERE name = ?) AND {clause}",
-            (name, cursor, limit),
-        )
-        events: list[Event] = []
-        size = 0
-        for pos, seq, user, at, kind, version, data in rows:
-            whole = blob.unpack(data)
-            size += len(whole)
-            if events and size > _PAGE_BYTES:
-                break
-            events.append(Event(pos=pos, stream=name, seq=seq, user=user, at=at, kind=kind, version=version, body=None, data=whole))
-        return events
-
-    def answered(self, user: str, key: str, now: float) -> tuple[str, bytes] | None:
-        statement = "SELECT digest, answer FROM idempotency WHERE user = ? AND key = ? AND at >= ?"
-        row: tuple[str, bytes] | None = self.db.execute(statement, (user, key, now - _KEY_LIFETIME)).get
-        return row
-
-    def load_draft(self, name: str) -> list[bytes]:
-        rows = self.db.execute("SELECT data FROM draft WHERE stream = (SELECT id FROM stream WHERE name = ?) ORDER BY id", (name,))
-        return [data for (data,) in rows]
-
-    def load_snapshot(self, name: str, code: str) -> tuple[int, bytes] | None:
-        statement = "SELECT seq, state FROM snapshot WHERE stream = (SELECT id FROM stream WHERE name = ?) AND code = ?"
-        row = self.db.execute(statement, (name, code)).get
-        return (row[0], blob.unpack(row[1])) if row else None
-
-    def get_blob(self, name: str, sha256: str, offset: int, limit: int) -> tuple[bytes, int] | None:
-        row = self.db.execute(
-            "SELECT bytes, data FROM blob JOIN blob_reference ON blob_reference.blob = blob.id "
-            "WHERE sha256 = ? AND blob_reference.stream = (SELECT id FROM stream WHERE name = ?)",
-            (sha256, name),
-        ).get
-        return (blob.unpack(row[1])[offset : offset + limit], row[0]) if row else None
-
-    def sessions(self, user: str, cwd: str, before: str, limit: int) -> list[SessionInfo]:
-        """Newest activity first; `before` is `updated_at:id` of the last one seen."""
-        clauses: list[str] = ["user = ?"]
-        values: list[Any] = [user]
-        if cwd:
-            clauses.append("cwd = ?")
-            values.append(cwd)
-        at, _, last = before.partition(":")
-        return self._session_rows(clauses, values, (float(at), last) if before else None, limit)
-
-    def _session_rows(
-        self, clauses: list[str], values: Iterable[Any], before: tuple[float, str] | None, limit: int
-    ) -> list[SessionInfo]:
-        if before:
-            clauses.append("(updated_at < ? OR (updated_at = ? AND id > ?))")
-            values = [*values, before[0], before[0], before[1]]
-        columns = "id, title, cwd, model, status, created_at, updated_at, turns, queued"
-        where = " AND ".join(clauses)
-        statement = f"SELECT {columns} FROM session WHERE {where} ORDER BY updated_at DESC, id LIMIT ?"  # noqa: S608
-        rows = self.db.execute(statement, (*values, limit))
-        names = columns.split(", ")
-        return [SessionInfo(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def find_session(self, user: str, prefix: str) -> list[str]:
-        # Ids are lower-case hex, so `prefix` + "g" is above everything that begins with it.
-        rows = self.db.execute("SELECT id FROM session WHERE id >= ? AND id < ? AND user = ? LIMIT 2", (prefix, prefix + "g", user))
-        return [row[0] for row in rows]
-
-    def unfinished(self) -> list[tuple[str, str]]:
-        return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0"))
-
-    def count_sessions(self) -> int:
-        return int(self.db.execute("SELECT count(*) FROM session").get)

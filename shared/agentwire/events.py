@@ -22,7 +22,10 @@ from agentwire.types import (
     Effect,
     ErrorInfo,
     InputPart,
+    Part,
+    Preferences,
     ReplyPart,
+    Role,
     StopReason,
     Text,
     TurnOutcome,
@@ -37,17 +40,37 @@ MAX_EVENT = 1024 * 1024
 
 @frozen(kw_only=True)
 class SessionCreated:
-    """`environment` is the allow-listed part of the client's environment that tools of this session see."""
+    """`environment` is the allow-listed part of the client's environment that tools of this session see.
+
+    `parent`: the session it was forked from, empty if from none.
+    """
 
     title: str
     cwd: str
     model: str
     environment: dict[str, str]
+    parent: str = ""
 
 
 @frozen(kw_only=True)
 class SessionRenamed:
     title: str
+
+
+@frozen(kw_only=True)
+class SessionConfigured:
+    """Preferences and variables given other values; what is None among the preferences stays, a variable that is None goes."""
+
+    preferences: Preferences
+    variables: dict[str, str | None]
+
+
+@frozen(kw_only=True)
+class MessageAdded:
+    """A message that was said elsewhere: in the session this one was forked from, or in the file it was imported from."""
+
+    role: Role
+    parts: tuple[Part, ...]
 
 
 @frozen(kw_only=True)
@@ -213,7 +236,7 @@ class DraftReset:
 
 @frozen(kw_only=True)
 class WatchClosed:
-    """The last frame of a watch. `reason`: lagged | deleted | stopping. Watch again with `after` = `seq`."""
+    """The last frame of a watch. `reason`: lagged | deleted | stopping | cursor_expired. Watch again with `after` = `seq`."""
 
     reason: str
     seq: int
@@ -222,7 +245,9 @@ class WatchClosed:
 PERSISTED: tuple[type[Any], ...] = (
     SessionCreated,
     SessionRenamed,
+    SessionConfigured,
     SessionDeleted,
+    MessageAdded,
     InputAccepted,
     TurnStarted,
     TurnResumed,

@@ -8,14 +8,20 @@ from attrs import Factory, field, frozen
 from attrs import validators as v
 
 from agentwire.types import (
+    BackupInfo,
     ConfigValue,
     DaemonStatus,
     Decision,
     Delivery,
+    HistoryMessage,
     InputPart,
     ModelInfo,
+    Preferences,
+    SessionFilter,
     SessionInfo,
+    SessionSettings,
     SessionView,
+    StoreInfo,
 )
 
 Scope = Literal["read", "chat", "tools", "admin"]
@@ -79,10 +85,9 @@ class CreateSession:
 
 
 @frozen(kw_only=True)
-class ListSessions:
+class ListSessions(SessionFilter):
     """Newest activity first. `before`: the `cursor` of the page before."""
 
-    cwd: str = ""
     limit: int = field(default=50, validator=_page)
     before: str = ""
 
@@ -106,6 +111,77 @@ class SessionRef:
 class RenameSession:
     session: str = field(validator=_some_text)
     title: str = field(validator=v.and_(_some_text, v.max_len(200)))
+
+
+@frozen(kw_only=True)
+class SetSession:
+    """Change preferences and variables: what is None among the preferences stays, a variable that is None goes."""
+
+    session: str = field(validator=_some_text)
+    preferences: Preferences = Factory(Preferences)
+    variables: dict[str, str | None] = Factory(dict)
+
+
+@frozen(kw_only=True)
+class ForkSession:
+    """A new session with the messages up to `seq`, which must end a complete step; without it, up to the last complete step."""
+
+    session: str = field(validator=_some_text)
+    seq: int | None = field(default=None, validator=v.optional(v.ge(1)))
+    title: str = field(default="", validator=v.max_len(200))
+    key: str = field(default="", validator=v.max_len(200))
+
+
+@frozen(kw_only=True)
+class CleanSessions:
+    """Delete what has been idle for `idle` seconds, or was created `age` seconds ago; 0: no such condition.
+
+    Never one that is pinned, at work or watched. `dry_run`: only tell which.
+    """
+
+    idle: float = field(default=0.0, validator=v.ge(0))
+    age: float = field(default=0.0, validator=v.ge(0))
+    dry_run: bool = False
+
+
+@frozen(kw_only=True)
+class Cleaned:
+    """The sessions that were deleted (or would be), as they were."""
+
+    sessions: tuple[SessionInfo, ...]
+
+
+@frozen(kw_only=True)
+class ListMessages:
+    """The conversation as a model is shown it, from message `offset` on (from 0); a page ends earlier if it grows long."""
+
+    session: str = field(validator=_some_text)
+    offset: int = field(default=0, validator=v.ge(0))
+    limit: int = field(default=200, validator=_page)
+
+
+@frozen(kw_only=True)
+class MessagePage:
+    """`total`: how many messages the session has."""
+
+    messages: tuple[HistoryMessage, ...]
+    total: int
+
+
+@frozen(kw_only=True)
+class AddMessages:
+    """Messages that were said elsewhere, behind those that are there. The session must not be at work."""
+
+    session: str = field(validator=_some_text)
+    messages: tuple[HistoryMessage, ...] = field(validator=_some_text)
+    key: str = field(default="", validator=v.max_len(200))
+
+
+@frozen(kw_only=True)
+class AddedMessages:
+    """`total`: how many messages the session has now."""
+
+    total: int
 
 
 @frozen(kw_only=True)
@@ -200,6 +276,62 @@ class GetBlob:
 
 
 @frozen(kw_only=True)
+class PutBlob:
+    """A piece of at most 256 KiB of a blob of `bytes` bytes, at most 32 MiB; pieces come in order. `data` is base64."""
+
+    session: str = field(validator=_some_text)
+    blob: str = field(validator=v.matches_re(r"[0-9a-f]{64}"))
+    bytes: int = field(validator=v.and_(v.ge(0), v.le(32 * 1024 * 1024)))
+    offset: int = field(validator=v.ge(0))
+    data: str = field(validator=v.max_len(512 * 1024))
+
+
+@frozen(kw_only=True)
+class BlobStored:
+    """`received`: bytes so far; the blob is stored once all have come."""
+
+    received: int
+
+
+@frozen(kw_only=True)
+class CheckStore:
+    """`full`: every page and index; else what is quick."""
+
+    full: bool = False
+
+
+@frozen(kw_only=True)
+class StoreChecked:
+    """`problems` is empty if the store is sound."""
+
+    problems: tuple[str, ...]
+    seconds: float
+
+
+@frozen(kw_only=True)
+class StorePath:
+    """`path`: an absolute path; empty: beside the other backups, or the newest of them."""
+
+    path: str = field(default="", validator=v.matches_re(r"(/.*)?"))
+
+
+@frozen(kw_only=True)
+class StoreRestored:
+    """The daemon restarts with the backup; what was there is kept at `kept`."""
+
+    backup: BackupInfo
+    kept: str
+
+
+@frozen(kw_only=True)
+class Vacuumed:
+    """Bytes of the file before and after."""
+
+    before: int
+    after: int
+
+
+@frozen(kw_only=True)
 class BlobPiece:
     """`data` is base64; `bytes` the length of the whole blob."""
 
@@ -227,6 +359,10 @@ METHODS: dict[str, Method] = {
     "session/list": Method(ListSessions, SessionList, "read"),
     "session/get": Method(SessionRef, SessionInfo, "read"),
     "session/rename": Method(RenameSession, SessionInfo, "chat"),
+    "session/settings": Method(SessionRef, SessionSettings, "read"),
+    "session/set": Method(SetSession, SessionSettings, "chat"),
+    "session/fork": Method(ForkSession, SessionInfo, "chat", idempotent=True),
+    "session/clean": Method(CleanSessions, Cleaned, "chat"),
     "session/delete": Method(DeleteSession, Empty, "chat"),
     "session/prompt": Method(Prompt, Prompted, "chat", idempotent=True),
     "session/cancel": Method(SessionRef, Cancelled, "chat"),
@@ -234,5 +370,13 @@ METHODS: dict[str, Method] = {
     "session/unwatch": Method(SessionRef, Empty, "read"),
     "event/list": Method(ListEvents, EventPage, "read"),
     "approval/answer": Method(AnswerApproval, Empty, "chat"),
+    "message/list": Method(ListMessages, MessagePage, "read"),
+    "message/add": Method(AddMessages, AddedMessages, "chat", idempotent=True),
     "blob/get": Method(GetBlob, BlobPiece, "read"),
+    "blob/put": Method(PutBlob, BlobStored, "chat"),
+    "store/info": Method(Empty, StoreInfo, "admin"),
+    "store/check": Method(CheckStore, StoreChecked, "admin"),
+    "store/backup": Method(StorePath, BackupInfo, "admin"),
+    "store/restore": Method(StorePath, StoreRestored, "admin"),
+    "store/vacuum": Method(Empty, Vacuumed, "admin"),
 }

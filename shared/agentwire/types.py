@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
+from attrs import validators as v
 
 # --- parts -------------------------------------------------------------------------------------------------------------------
 
@@ -59,6 +60,14 @@ Part = Text | Reasoning | ToolCall | ToolResult
 
 
 @frozen(kw_only=True)
+class HistoryMessage:
+    """One message of a conversation, as it is exported and imported. Only messages of role `tool` hold tool results."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@frozen(kw_only=True)
 class Usage:
     """Tokens of one model request as the vendor reported them; 0 where it said nothing."""
 
@@ -87,6 +96,7 @@ class ErrorInfo:
 
 # --- words with a fixed set of values -----------------------------------------------------------------------------------------
 
+Role = Literal["user", "assistant", "tool"]
 Delivery = Literal["queue", "steer", "interrupt"]
 StopReason = Literal["end", "tool_calls", "length", "refused", "interrupted"]
 Effect = Literal["read", "idempotent", "once"]
@@ -112,6 +122,47 @@ class SessionInfo:
     updated_at: float
     turns: int
     queued: int
+    pinned: bool = False
+    parent: str = ""
+
+
+@frozen(kw_only=True)
+class SessionFilter:
+    """Which sessions: all conditions hold; an empty one holds always. Times are seconds since the epoch.
+
+    `text` is part of the title, in any case; `pinned` None: both.
+    """
+
+    cwd: str = ""
+    text: str = field(default="", validator=v.max_len(200))
+    status: Literal["", "idle", "running", "awaiting_approval"] = ""
+    model: str = ""
+    parent: str = ""
+    pinned: bool | None = None
+    active_after: float | None = None
+    active_before: float | None = None
+    created_before: float | None = None
+
+
+@frozen(kw_only=True)
+class Preferences:
+    """What a session does differently from the configuration. In a change, None leaves a preference as it is.
+
+    `model` empty, `max_steps` 0, `instructions` empty: as configured. `pinned`: never cleaned up.
+    """
+
+    model: str | None = field(default=None, validator=v.optional(v.max_len(200)))
+    max_steps: int | None = field(default=None, validator=v.optional(v.and_(v.ge(0), v.le(10_000))))
+    instructions: str | None = field(default=None, validator=v.optional(v.max_len(16_000)))
+    pinned: bool | None = None
+
+
+@frozen(kw_only=True)
+class SessionSettings:
+    """A session's preferences, none of them None, and its variables."""
+
+    preferences: Preferences
+    variables: dict[str, str]
 
 
 @frozen(kw_only=True)
@@ -186,6 +237,33 @@ class StorageInfo:
     path: str
     bytes: int
     full: bool
+
+
+@frozen(kw_only=True)
+class BackupInfo:
+    """A verified copy of the store. `at`: seconds since the epoch."""
+
+    path: str
+    at: float
+    bytes: int
+
+
+@frozen(kw_only=True)
+class StoreInfo:
+    """`reclaimable`: bytes that a vacuum would give back; `disk_free`: bytes left where the store is; `backups`: newest first."""
+
+    path: str
+    schema: int
+    bytes: int
+    wal_bytes: int
+    reclaimable: int
+    disk_free: int
+    full: bool
+    events: int
+    sessions: int
+    blobs: int
+    blob_bytes: int
+    backups: tuple[BackupInfo, ...]
 
 
 @frozen(kw_only=True)

@@ -16,9 +16,11 @@ import trio.testing
 
 from agentd.core.index import index_change
 from agentd.ports import IdemKey, NewEvent, Store
-from agentd.store.log import EventLog, open_inline, open_log
+from agentd.store.log import EventLog
+from agentd.store.opening import open_inline, open_log
 from agentwire import events as ev
 from agentwire.errors import InvalidParams, StorageFull, StoreError
+from agentwire.types import SessionFilter
 from tests.core.logs import accepted, finished, replied, started
 from tests.store.running import fill, free, noise, opened, renamed, running
 
@@ -244,11 +246,11 @@ async def test_index_lists_finds_and_counts(opener: Opener, clock: SetClock) -> 
             await store.append([opened(f"a{number}", user, cwd=f"/{number}")])
         clock.time += 1
         await store.append([NewEvent("a0", "ann", body) for body in (accepted(1), started())])
-        rows = await store.sessions("ann", cwd="", before="", limit=9)
+        rows = await store.sessions("ann", SessionFilter(), before="", limit=9)
         assert [row.id for row in rows] == ["a0", "a1"]
         after = f"{rows[0].updated_at!r}:{rows[0].id}"
-        assert [row.id for row in await store.sessions("ann", cwd="", before=after, limit=9)] == ["a1"]
-        assert [row.id for row in await store.sessions("ann", cwd="/1", before="", limit=9)] == ["a1"]
+        assert [row.id for row in await store.sessions("ann", SessionFilter(), before=after, limit=9)] == ["a1"]
+        assert [row.id for row in await store.sessions("ann", SessionFilter(cwd="/1"), before="", limit=9)] == ["a1"]
         assert await store.find_session("ann", "a") == ["a0", "a1"] and await store.find_session("ann", "a2") == []
         assert await store.unfinished() == [("ann", "a0")] and await store.count_sessions() == 3
 

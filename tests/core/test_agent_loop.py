@@ -12,7 +12,7 @@ from agentd.core.agent_loop import LoopSettings
 from agentd.core.permit import Policy
 from agentd.ports import Prompt
 from agentwire.errors import AuthFailed, Conflict, NotFound, ProviderDown
-from agentwire.types import BlobRef, Text
+from agentwire.types import BlobRef, SessionFilter, Text
 from tests.fakes.house import House, open_house
 from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, said, spec
@@ -191,7 +191,7 @@ async def test_an_answer_and_the_end_of_the_turn_at_the_same_moment(autojump_clo
             assert "approval_answered" not in house.kinds(live)
         await house.idle(live)
         assert house.kinds(live)[-1] == "turn_finished"
-        (row,) = await house.store.sessions("local", cwd="", before="", limit=2)
+        (row,) = await house.store.sessions("local", SessionFilter(), before="", limit=2)
         assert row.status == "idle"
 
 

@@ -6,8 +6,8 @@ import trio
 
 from agentd.core.index import index_change
 from agentd.ports import NewEvent
-from agentd.store.log import open_inline
-from agentwire.types import SessionInfo
+from agentd.store.opening import open_inline
+from agentwire.types import SessionFilter, SessionInfo
 from tests.core.logs import accepted, answered, asked, begun, created, ended, finished, planned, replied, started, state_of
 from tests.fakes.house import TrioClock
 
@@ -37,7 +37,7 @@ def test_the_row_is_the_projection_at_every_event() -> None:
             await nursery.start(log.run, lambda event: None)
             for body in LOG:
                 await log.append([NewEvent("a" * 32, "ann", body)])
-                rows += await log.sessions("ann", cwd="", before="", limit=1)
+                rows += await log.sessions("ann", SessionFilter(), before="", limit=1)
             log.close()
         return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import trio
 import trio.testing
 
 from agentd.core.index import index_change
+from agentd.core.live import Live
 from agentd.core.sessions import _CODE, MAX_QUEUED
 from agentd.ports import ToolOutcome
-from agentd.store.log import open_inline
+from agentd.store.opening import open_inline
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
 from tests.core.logs import accepted, begun, created, event, planned, replied, started
 from tests.fakes.house import TrioClock, open_house
@@ -317,11 +319,21 @@ async def test_a_session_can_be_deleted_as_soon_as_its_turn_has_ended(autojump_c
     """Whoever has seen turn_finished need not wait for anything else, and needs no force."""
     async with open_house(HELLO) as house:
         live = await house.create()
-        await house.prompt(live, "hi")
-        while not (house.events and house.events[-1].kind == "turn_finished"):
-            await live.changed()
-        assert live.busy, "the turn's task is about to end"
-        await house.call("session/delete", session=live.state.id)
+        through, gate = house.loop.run_turn, trio.Event()
+
+        async def lingering(live: Live) -> None:
+            await through(live)
+            await gate.wait()
+
+        house.loop.run_turn = lingering
+        async with trio.open_nursery() as nursery:
+            await house.prompt(live, "hi")
+            await trio.testing.wait_all_tasks_blocked()
+            assert house.events[-1].kind == "turn_finished" and live.busy, "the turn's task is about to end"
+            nursery.start_soon(partial(house.call, "session/delete", session=live.state.id))
+            await trio.testing.wait_all_tasks_blocked()
+            assert house.events[-1].kind == "turn_finished", "nothing is erased under the turn's task"
+            gate.set()
         assert house.events[-1].kind == "session_deleted"
 
 

@@ -18,7 +18,8 @@ from agentd.core.prompt import Facts
 from agentd.core.sessions import Sessions
 from agentd.core.tools import Tools
 from agentd.ports import Models, ToolSource
-from agentd.store.log import EventLog, open_inline
+from agentd.store.log import EventLog
+from agentd.store.opening import open_inline
 from agentwire import events as ev
 from agentwire.types import DaemonStatus, ModelInfo
 

@@ -13,9 +13,10 @@ import trio.testing
 
 from agentd.core.index import index_change
 from agentd.ports import Message, Prompt
-from agentd.store.log import EventLog, open_inline
+from agentd.store.log import EventLog
+from agentd.store.opening import open_inline
 from agentwire.errors import StoreError
-from agentwire.types import Effect, ToolResult
+from agentwire.types import Effect, SessionFilter, ToolResult
 from tests.fakes.house import TrioClock, open_house
 from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, spec
@@ -61,7 +62,7 @@ async def finish(path: str, tools: FakeTools) -> tuple[list[Message], list[str]]
     """Restart as often as it takes; the history of the one session, and its kinds."""
     async with open_house(FakeModels(two_tools), tools, path=path) as house:
         await house.sessions.recover(resume=True, clean=False, grace=0.0)
-        rows = await house.store.sessions("local", cwd="", before="", limit=2)
+        rows = await house.store.sessions("local", SessionFilter(), before="", limit=2)
         if not rows:
             return [], []
         live = await house.sessions.open("local", rows[0].id)

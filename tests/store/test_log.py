@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from agentd.core.index import index_change
 from agentd.ports import IdemKey, NewEvent
-from agentd.store.log import EventLog, open_inline, open_log
+from agentd.store.log import EventLog
+from agentd.store.opening import open_inline, open_log
 from agentd.store.sqlite import Database
 from agentwire.errors import ConfigError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event

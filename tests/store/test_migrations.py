@@ -13,7 +13,8 @@ from agentd.store.sqlite import Append, Database, Encoded, connect
 from agentwire.errors import ConfigError
 from agentwire.events import SessionRenamed, encode_body
 
-SECOND = (*STEPS, "ALTER TABLE session ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'; CREATE TABLE extra (x);")
+NEXT_STEPS = (*STEPS, "ALTER TABLE session ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'; CREATE TABLE extra (x);")
+NEXT = len(NEXT_STEPS)
 
 
 @pytest.fixture
@@ -45,11 +46,11 @@ def test_fresh_file_gets_the_newest_schema(tmp_path: Path) -> None:
 def test_older_schema_is_backed_up_and_brought_up_to_date(path: str) -> None:
     """The backup beside the file is a whole log of the old schema; the file has the new one and its events."""
     db = connect(path)
-    migrate(db, path, SECOND)
-    assert db.pragma("user_version") == 2 and "extra" in tables(db)
+    migrate(db, path, NEXT_STEPS)
+    assert db.pragma("user_version") == NEXT and "extra" in tables(db)
     assert db.execute("SELECT count(*) FROM event").get == 1
-    backup = apsw.Connection(f"{path}.before-schema-2")
-    assert backup.pragma("user_version") == 1 and backup.pragma("integrity_check") == "ok"
+    backup = apsw.Connection(f"{path}.before-schema-{NEXT}")
+    assert backup.pragma("user_version") == len(STEPS) and backup.pragma("integrity_check") == "ok"
     assert backup.execute("SELECT count(*) FROM event").get == 1 and "extra" not in tables(backup)
 
 
@@ -58,19 +59,19 @@ def test_failed_step_leaves_the_old_schema(path: str) -> None:
     db = connect(path)
     with pytest.raises(apsw.SQLError):
         migrate(db, path, (*STEPS, "CREATE TABLE extra (x); CREATE TABLE session (x);"))
-    assert db.pragma("user_version") == 1 and "extra" not in tables(db) and not db.in_transaction
-    migrate(db, path, SECOND)
-    assert db.pragma("user_version") == 2
+    assert db.pragma("user_version") == len(STEPS) and "extra" not in tables(db) and not db.in_transaction
+    migrate(db, path, NEXT_STEPS)
+    assert db.pragma("user_version") == NEXT
 
 
 def test_newer_schema_is_refused_and_untouched(path: str) -> None:
     """A downgrade says what to do and changes nothing."""
     db = connect(path)
-    migrate(db, path, SECOND)
+    migrate(db, path, NEXT_STEPS)
     db.close()
     before = Path(path).read_bytes()
     db = connect(path)
-    with pytest.raises(ConfigError, match="schema 2, but this agentd knows only up to 1"):
+    with pytest.raises(ConfigError, match=f"schema {NEXT}, but this agentd knows only up to {len(STEPS)}"):
         migrate(db, path)
     db.close()
     assert Path(path).read_bytes() == before

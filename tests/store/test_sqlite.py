@@ -11,9 +11,11 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.ports import IdemKey, NewEvent
+from agentd.store.reader import Reader
 from agentd.store.sqlite import Append, Database, Draft, Encoded, Item, Write, connect
 from agentwire.errors import StorageFull
 from agentwire.events import MAX_EVENT, Event, encode_body
+from agentwire.types import SessionFilter
 from tests.core.logs import accepted, asked, finished, replied, started
 from tests.store.running import noise, opened, renamed
 
@@ -47,12 +49,16 @@ def reopened(database: Database) -> Database:
     return Database(connect(database.path), database.path, index_change)
 
 
+def reading(database: Database) -> Reader:
+    return Reader(database.db, database.path)
+
+
 def rows(database: Database, table: str) -> int:
     return int(database.db.execute(f"SELECT count(*) FROM {table}").get)
 
 
 def seqs(database: Database, stream: str = "s") -> list[int]:
-    return [event.seq for event in database.read(stream, 0, 1000)]
+    return [event.seq for event in reading(database).read(stream, 0, 1000)]
 
 
 # --- commits -----------------------------------------------------------------------------------------------------------------
@@ -213,8 +219,8 @@ def test_shared_blob_lives_as_long_as_somebody_refers_to_it(database: Database) 
         database.commit([Write(lambda database, stream=stream: database.put_blob(stream, b"content", "a" * 64))])  # type: ignore[misc]
     assert rows(database, "blob") == 1 and rows(database, "blob_reference") == 2
     database.commit([append(renamed("gone", "user:ann"), erase="s")])
-    assert database.get_blob("s", "a" * 64, 0, 100) is None
-    assert database.get_blob("t", "a" * 64, 0, 100) == (b"content", 7)
+    assert reading(database).get_blob("s", "a" * 64, 0, 100) is None
+    assert reading(database).get_blob("t", "a" * 64, 0, 100) == (b"content", 7)
     database.commit([append(renamed("gone", "user:ann"), erase="t")])
     assert rows(database, "blob") == 0
 
@@ -259,29 +265,29 @@ def test_key_and_events_are_one_transaction(database: Database) -> None:
 
     with pytest.raises(ZeroDivisionError):
         database.commit([append(renamed(), key=IdemKey(user="ann", key="k", digest="d", answer=fail))])
-    assert seqs(database) == [] and database.answered("ann", "k", 1.0) is None
+    assert seqs(database) == [] and reading(database).answered("ann", "k", 1.0) is None
     database.commit([append(renamed(), key=IdemKey(user="ann", key="k", digest="d", answer=positions))])
-    assert database.answered("ann", "k", 1.0) == ("d", b"1")
-    assert database.answered("bob", "k", 1.0) is None
+    assert reading(database).answered("ann", "k", 1.0) == ("d", b"1")
+    assert reading(database).answered("bob", "k", 1.0) is None
 
 
 def test_key_counts_for_a_day(database: Database) -> None:
     """Then it is as if it had never been, and may be used anew; other users' keys are not swept with it."""
     day = 24 * 3600.0
     database.commit([append(renamed(), at=100.0, key=key(b"1")), append(renamed(), at=100.0, key=key(b"2", "bob"))])
-    assert database.answered("ann", "k", 100.0 + day) == ("d", b"1")
-    assert database.answered("ann", "k", 100.1 + day) is None
+    assert reading(database).answered("ann", "k", 100.0 + day) == ("d", b"1")
+    assert reading(database).answered("ann", "k", 100.1 + day) is None
     database.commit([append(renamed(), at=101.0 + day, key=key(b"3"))])
-    assert database.answered("ann", "k", 101.0 + day) == ("d", b"3")
+    assert reading(database).answered("ann", "k", 101.0 + day) == ("d", b"3")
     assert rows(database, "idempotency") == 2
 
 
 def test_clock_set_back_does_not_stop_the_daemon(database: Database) -> None:
     """Found too old by the clock, then written by an earlier one: the newer answer counts."""
     database.commit([append(renamed(), at=1_000_000.0, key=key(b"1"))])
-    assert database.answered("ann", "k", 2_000_000.0) is None
+    assert reading(database).answered("ann", "k", 2_000_000.0) is None
     database.commit([append(renamed(), at=1_000_001.0, key=key(b"2"))])
-    assert database.answered("ann", "k", 1_000_001.0) == ("d", b"2")
+    assert reading(database).answered("ann", "k", 1_000_001.0) == ("d", b"2")
 
 
 # --- the session index -----------------------------------------------------------------------------------------------------------
@@ -291,14 +297,14 @@ def test_index_follows_the_events(database: Database) -> None:
     """The row says what the events say; the first input gives a nameless session its title; activity moves it up."""
     database.commit([append(opened(), at=1.0), append(opened("t"), at=2.0)])
     database.commit([facts(3.0, accepted(1, "Tell me"), accepted(2, "Or not"))])
-    first, second = database.sessions("ann", "", "", 10)
+    first, second = reading(database).sessions("ann", SessionFilter(), "", 10)
     assert (first.id, first.title, first.queued, first.status, first.updated_at) == ("s", "Tell me", 2, "idle", 3.0)
     assert (second.id, second.created_at) == ("t", 2.0)
     database.commit([facts(4.0, started(), replied("", calls=("c",), stop="tool_calls"), asked("c"))])
-    row = database.sessions("ann", "", "", 1)[0]
+    row = reading(database).sessions("ann", SessionFilter(), "", 1)[0]
     assert (row.status, row.turns, row.queued) == ("awaiting_approval", 1, 1)
     database.commit([facts(5.0, finished())])
-    assert database.unfinished() == [("ann", "s")]  # an input still waits
+    assert reading(database).unfinished() == [("ann", "s")]  # an input still waits
 
 
 def test_index_is_paged_without_gaps(database: Database) -> None:
@@ -307,22 +313,22 @@ def test_index_is_paged_without_gaps(database: Database) -> None:
         database.commit([append(opened(f"{number:x}", cwd="/a" if number % 2 else "/b"), at=float(number // 4))])
     database.commit([append(opened("f", user="bob"))])
     found, before = [], ""
-    while page := database.sessions("ann", "", before, 3):
+    while page := reading(database).sessions("ann", SessionFilter(), before, 3):
         found += [row.id for row in page]
         before = f"{page[-1].updated_at!r}:{page[-1].id}"
     assert found == ["8", "9", "4", "5", "6", "7", "0", "1", "2", "3"]
-    assert [row.id for row in database.sessions("ann", "/a", "", 10)] == ["9", "5", "7", "1", "3"]
-    assert database.count_sessions() == 11
+    assert [row.id for row in reading(database).sessions("ann", SessionFilter(cwd="/a"), "", 10)] == ["9", "5", "7", "1", "3"]
+    assert reading(database).count_sessions() == 11
 
 
 def test_sessions_are_found_by_the_beginning_of_their_id(database: Database) -> None:
     """Two at most, enough to say that it is not unique; never another user's; nothing in a prefix is a pattern."""
     for name, user in (("ab1", "ann"), ("ab2", "ann"), ("ab3", "ann"), ("abf", "bob"), ("ac", "ann")):
         database.commit([append(opened(name, user))])
-    assert database.find_session("ann", "ab") == ["ab1", "ab2"]
-    assert database.find_session("ann", "ab2") == ["ab2"]
-    assert database.find_session("bob", "ab") == ["abf"]
-    assert [database.find_session("ann", prefix) for prefix in ("%", "_b", "z", "ab1x", "AB")] == [[]] * 5
+    assert reading(database).find_session("ann", "ab") == ["ab1", "ab2"]
+    assert reading(database).find_session("ann", "ab2") == ["ab2"]
+    assert reading(database).find_session("bob", "ab") == ["abf"]
+    assert [reading(database).find_session("ann", prefix) for prefix in ("%", "_b", "z", "ab1x", "AB")] == [[]] * 5
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------------
@@ -333,18 +339,18 @@ def test_pages_fit_a_frame_and_always_move_on(database: Database) -> None:
     big = noise(MAX_EVENT - 100)
     database.commit([append(*(renamed(big) for _ in range(5)), renamed("small"))])
     pages: list[list[Event]] = []
-    while page := database.read("s", pages[-1][-1].seq if pages else 0, 1000):
+    while page := reading(database).read("s", pages[-1][-1].seq if pages else 0, 1000):
         pages.append(page)
     assert [[event.seq for event in page] for page in pages] == [[1, 2], [3, 4], [5, 6]]
-    assert [event.seq for event in database.read_back("s", 7, 1000)] == [4, 5, 6]
-    assert [event.seq for event in database.read_back("s", 4, 1)] == [3]
+    assert [event.seq for event in reading(database).read_back("s", 7, 1000)] == [4, 5, 6]
+    assert [event.seq for event in reading(database).read_back("s", 4, 1)] == [3]
 
 
 def test_event_comes_back_as_it_was_written(database: Database) -> None:
     """Every field and the body's bytes, compressed in between or not."""
     item = append(renamed("short"), renamed("long " * 1000), at=12.5)
     database.commit([item])
-    for written, read in zip(item.committed, database.read("s", 0, 10), strict=True):
+    for written, read in zip(item.committed, reading(database).read("s", 0, 10), strict=True):
         assert read.body is None
         for name in ("pos", "stream", "seq", "user", "at", "kind", "version", "data"):
             assert getattr(read, name) == getattr(written, name)

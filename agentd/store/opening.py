@@ -1,0 +1,76 @@
+"""Opening the log: connections, migration, and what to say when it cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import apsw
+import trio
+
+from agentd.ports import Clock, Indexer
+from agentd.store.log import EventLog
+from agentd.store.reader import Reader
+from agentd.store.sqlite import Database, connect, prepare
+from agentwire.errors import StoreError
+
+
+@asynccontextmanager
+async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[EventLog]:
+    """The log at `path`, opened and migrated.
+
+    Resource handling: two connections with a thread each, closed when the scope ends.
+    Error handling: ConfigError for a newer schema, StoreError for a file that cannot be used or is no database.
+    """
+    async with _connection(path) as write_db, _connection(path) as read_db:
+        writer, reader = Database(write_db, path, index), Reader(read_db, path)
+        with trio.CancelScope(shield=True):  # a deadline would interrupt a migration half-way, each time anew
+            try:
+                await write_db.async_run(prepare, write_db)
+                await write_db.async_run(writer.migrate)
+                await read_db.async_run(prepare, read_db)
+                await read_db.pragma("query_only", True)
+            except apsw.Error as error:
+                raise _unusable(path, error) from error
+        yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
+
+
+@asynccontextmanager
+async def _connection(path: str) -> AsyncIterator[Any]:
+    # Its thread is not a daemon thread: a connection that is opened half-way or not closed would hang the process at exit.
+    with trio.CancelScope(shield=True):
+        try:
+            db = await apsw.Connection.as_async(path)
+        except apsw.Error as error:
+            raise _unusable(path, error) from error
+    try:
+        yield db
+    finally:
+        with trio.CancelScope(shield=True):
+            await db.aclose()
+
+
+def _unusable(path: str, error: apsw.Error) -> StoreError:
+    match error:
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            advice = "Check the permissions of the file and its directory."
+        case apsw.FullError() | apsw.IOError():
+            advice = "Is there space left on the disk?"
+        case apsw.BusyError():
+            advice = "Another program holds it locked."
+        case _:
+            advice = "Move the file away to begin anew, or restore a backup."
+    return StoreError(f"cannot open {path}: {error}. {advice}")
+
+
+def open_inline(index: Indexer, clock: Clock, path: str = ":memory:") -> EventLog:
+    """A log whose commits run in the caller's thread: for tests on a virtual clock, which must not see a thread."""
+    database = Database(connect(path), path, index)
+    database.migrate()
+
+    async def run_sync(function: Callable[..., Any], *args: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    return EventLog(database, Reader(database.db, path), run_sync, run_sync, clock)

@@ -1,0 +1,117 @@
+"""What is read from the log's file: one connection, read-only, in a thread of its own.
+
+WAL lets a long replay and a commit pass each other. A page is bounded in rows and in bytes: it must fit a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from agentd.store import blob
+from agentwire.events import Event
+from agentwire.types import SessionFilter, SessionInfo
+
+_PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
+KEY_LIFETIME = 24 * 3600.0
+"""Seconds for which the answer under an idempotency key is kept."""
+_COLUMNS = "id, title, cwd, model, status, created_at, updated_at, turns, queued, pinned, parent"
+_NAMES = _COLUMNS.split(", ")
+
+
+class Reader:
+    """Not thread-safe: the caller keeps it in the thread of its connection."""
+
+    def __init__(self, db: apsw.Connection, path: str) -> None:
+        self.db = db
+        self.path = path
+
+    def read(self, name: str, after: int, limit: int) -> list[Event]:
+        return self._events("seq > ? ORDER BY seq LIMIT ?", name, after, limit)
+
+    def read_back(self, name: str, before: int, limit: int) -> list[Event]:
+        return self._events("seq < ? ORDER BY seq DESC LIMIT ?", name, before, limit)[::-1]
+
+    def _events(self, clause: str, name: str, cursor: int, limit: int) -> list[Event]:
+        rows = self.db.execute(
+            "SELECT pos, seq, user, at, kind, version, data FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
+            f"WHERE event.stream = (SELECT id FROM stream WHERE name = ?) AND {clause}",
+            (name, cursor, limit),
+        )
+        events: list[Event] = []
+        size = 0
+        for pos, seq, user, at, kind, version, data in rows:
+            whole = blob.unpack(data)
+            size += len(whole)
+            if events and size > _PAGE_BYTES:
+                break
+            events.append(Event(pos=pos, stream=name, seq=seq, user=user, at=at, kind=kind, version=version, body=None, data=whole))
+        return events
+
+    def answered(self, user: str, key: str, now: float) -> tuple[str, bytes] | None:
+        statement = "SELECT digest, answer FROM idempotency WHERE user = ? AND key = ? AND at >= ?"
+        row: tuple[str, bytes] | None = self.db.execute(statement, (user, key, now - KEY_LIFETIME)).get
+        return row
+
+    def load_draft(self, name: str) -> list[bytes]:
+        rows = self.db.execute("SELECT data FROM draft WHERE stream = (SELECT id FROM stream WHERE name = ?) ORDER BY id", (name,))
+        return [data for (data,) in rows]
+
+    def load_snapshot(self, name: str, code: str) -> tuple[int, bytes] | None:
+        statement = "SELECT seq, state FROM snapshot WHERE stream = (SELECT id FROM stream WHERE name = ?) AND code = ?"
+        row = self.db.execute(statement, (name, code)).get
+        return (row[0], blob.unpack(row[1])) if row else None
+
+    def get_blob(self, name: str, sha256: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        row = self.db.execute(
+            "SELECT bytes, data FROM blob JOIN blob_reference ON blob_reference.blob = blob.id "
+            "WHERE sha256 = ? AND blob_reference.stream = (SELECT id FROM stream WHERE name = ?)",
+            (sha256, name),
+        ).get
+        return (blob.unpack(row[1])[offset : offset + limit], row[0]) if row else None
+
+    def sessions(self, user: str, which: SessionFilter, before: str, limit: int) -> list[SessionInfo]:
+        """Newest activity first; `before` is `updated_at:id` of the last one seen."""
+        conditions: list[tuple[str, tuple[Any, ...]]] = [("user = ?", (user,)), *_conditions(which)]
+        if before:
+            at, _, last = before.partition(":")
+            conditions.append(("(updated_at < ? OR (updated_at = ? AND id > ?))", (float(at), float(at), last)))
+        where = " AND ".join(clause for clause, _ in conditions)
+        values = [value for _, some in conditions for value in some]
+        statement = f"SELECT {_COLUMNS} FROM session WHERE {where} ORDER BY updated_at DESC, id LIMIT ?"  # noqa: S608
+        return [_session(row) for row in self.db.execute(statement, (*values, limit))]
+
+    def find_session(self, user: str, prefix: str) -> list[str]:
+        # Ids are lower-case hex, so `prefix` + "g" is above everything that begins with it.
+        rows = self.db.execute("SELECT id FROM session WHERE id >= ? AND id < ? AND user = ? LIMIT 2", (prefix, prefix + "g", user))
+        return [row[0] for row in rows]
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0"))
+
+    def count_sessions(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM session").get)
+
+
+def _session(row: tuple[Any, ...]) -> SessionInfo:
+    values = dict(zip(_NAMES, row, strict=True))
+    return SessionInfo(**{**values, "pinned": bool(values["pinned"])})
+
+
+def _conditions(which: SessionFilter) -> list[tuple[str, tuple[Any, ...]]]:
+    words = ("cwd", "status", "model", "parent")
+    found: list[tuple[str, tuple[Any, ...]]] = [(f"{name} = ?", (getattr(which, name),)) for name in words if getattr(which, name)]
+    if which.text:
+        escaped = "".join(f"\\{char}" if char in "\\%_" else char for char in which.text)
+        found.append(("title LIKE ? ESCAPE '\\'", (f"%{escaped}%",)))
+    for clause, limit in (
+        ("pinned = ?", which.pinned),
+        ("updated_at > ?", which.active_after),
+        ("updated_at < ?", which.active_before),
+        ("created_at < ?", which.created_before),
+    ):
+        if limit is not None:
+            found.append((clause, (limit,)))
+    return found
