@@ -8,6 +8,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 from hypothesis import strategies as st
 
+from agentwire.types import Preferences
+
 texts = st.text(max_size=12)
 primitives: dict[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
@@ -17,6 +19,14 @@ primitives: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     str: texts,
     Any: texts | st.integers(0, 9) | st.lists(texts, max_size=2),
+    # Its numbers are bounded.
+    Preferences: st.builds(
+        Preferences,
+        model=st.none() | texts,
+        max_steps=st.none() | st.integers(0, 10_000),
+        instructions=st.none() | texts,
+        pinned=st.none() | st.booleans(),
+    ),
 }
 
 

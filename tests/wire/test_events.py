@@ -73,7 +73,7 @@ def test_version_1_loads_for_ever(row: dict[str, Any]) -> None:
     body = structure_body(row["kind"], 1, json.dumps(row["data"]).encode())
     assert type(body) is CLASS_OF[row["kind"]]
     if VERSION_OF[row["kind"]] == 1:
-        assert as_json(body) == row["data"]
+        assert row["data"].items() <= as_json(body).items(), "a later field has a default"
 
 
 def test_version_1_fixture_is_complete() -> None:

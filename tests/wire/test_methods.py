@@ -33,6 +33,18 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "event/list": SESSION,
     "approval/answer": {**SESSION, "call": "c", "arguments_hash": "h", "decision": "allow"},
     "blob/get": {**SESSION, "blob": "0" * 64},
+    "blob/put": {**SESSION, "blob": "0" * 64, "bytes": 0, "offset": 0, "data": ""},
+    "message/list": SESSION,
+    "message/add": {**SESSION, "messages": [{"role": "user", "parts": []}]},
+    "session/settings": SESSION,
+    "session/set": SESSION,
+    "session/fork": SESSION,
+    "session/clean": {},
+    "store/info": {},
+    "store/check": {},
+    "store/backup": {},
+    "store/restore": {},
+    "store/vacuum": {},
 }
 """The least a client must say."""
 
