@@ -3,7 +3,8 @@
 Theory of operation: the transport feeds frames to `handle`, one after the other, and gives an `Outlet` that takes frames without
 waiting. Requests of one connection are answered in order. A watch is a subscriber of the bus that writes each event's bytes
 straight to the outlet; between taking the view, answering and joining the tail there is no await, so view and tail meet exactly. A
-replay reads pages from the store at the pace of the reader, and joins the tail at the moment it has reached it.
+replay reads pages from the store at the pace of the reader, and joins the tail at the moment it has reached it. A cursor from which
+the log does not go on without a gap is refused, or ends the replay, as `cursor_expired`: the client begins again with a view.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from agentwire import events as ev
 from agentwire import methods as m
 from agentwire.codec import Oversized
 from agentwire.environment import differing
-from agentwire.errors import AgentError, NotFound, ProtocolError, VersionMismatch
+from agentwire.errors import AgentError, CursorExpired, NotFound, ProtocolError, VersionMismatch
 from agentwire.messages import PROTOCOL_VERSION, Request, error_frame, parse_request, result_frame
 
 log = structlog.get_logger()
@@ -163,10 +164,14 @@ class Session:
 
     async def _watch(self, request: Request, params: m.Watch) -> None:
         live = await self._api.sessions.open(self._caller.user, params.session)
+        if params.after is not None and params.after != live.state.seq:
+            kept = await self._store.read(live.state.id, after=0, limit=1)
+            live = await self._api.sessions.open(self._caller.user, live.state.id)  # it may have been deleted meanwhile
+            _refuse_expired(params.after, kept[0].seq if kept else live.state.seq + 1, live.state.seq)
         if earlier := self._watches.get(live.state.id):
             self._drop(earlier)
         # No await from here to the reply: what is in the view is not in the tail, and the other way round.
-        start = live.state.seq if params.after is None else min(params.after, live.state.seq)
+        start = live.state.seq if params.after is None else params.after
         watch = _Watch(live, self._outlet, self._bus, start, start == live.state.seq, self._forget)
         self._watches[live.state.id] = watch
         self._bus.subscribe(live.state.id, watch)
@@ -188,6 +193,9 @@ class Session:
             page = await self._store.read(stream, after=watch.seq, limit=_PAGE)
             if self._watches.get(stream) is not watch:
                 return  # ended or replaced meanwhile: not one event more
+            if not page or page[-1].seq != watch.seq + len(page):  # seqs ascend: a page without a hole ends there
+                watch.close("cursor_expired")
+                return
             for event in page:
                 self._outlet.send(ev.event_frame(ev.encode_event(event)))
                 watch.seq = event.seq
@@ -218,3 +226,13 @@ class Session:
         """The peer is gone."""
         for watch in tuple(self._watches.values()):
             self._drop(watch)
+
+
+def _refuse_expired(after: int, oldest: int, newest: int) -> None:
+    """CursorExpired if the log does not go on from `after`: what follows is not kept, or it is of a future that was undone."""
+    if not oldest - 1 <= after <= newest:
+        raise CursorExpired(
+            f"the session's log has the events {oldest} to {newest}, and nothing goes on from {after}; watch it without `after`",
+            oldest=oldest,
+            newest=newest,
+        )

@@ -20,6 +20,7 @@ from agentd.ports import Prompt
 from agentd.rpc import MAX_BYTES, MAX_FRAMES, Hello, Session
 from agentwire.codec import Oversized
 from agentwire.environment import differing
+from agentwire.events import Event
 from tests.fakes.house import OWNER, House, open_house
 from tests.fakes.models import FakeModels, Reply, Say
 from tests.fakes.outlet import MemoryOutlet
@@ -92,6 +93,16 @@ def numbered(*seqs: int, kind: str = "session_renamed") -> list[tuple[str, int]]
 async def rename(house: House, live: Live, times: int = 1) -> None:
     for _ in range(times):
         await house.call("session/rename", session=live.state.id, title="new")
+
+
+def forget(house: House, monkeypatch: pytest.MonkeyPatch, keep: Callable[[int], bool]) -> None:
+    """Some events are not in the log any more."""
+    through = house.store.read
+
+    async def read(stream: str, *, after: int, limit: int) -> Sequence[Event]:
+        return [event for event in await through(stream, after=after, limit=1000) if keep(event.seq)][:limit]
+
+    monkeypatch.setattr(house.store, "read", read)
 
 
 async def settle() -> None:
@@ -303,13 +314,74 @@ async def test_draft_is_shown_where_the_replay_reaches_it(
         assert peer.heard() == [("assistant_message", 5), ("turn_finished", 6)]
 
 
-async def test_cursor_of_the_future_is_the_present(autojump_clock: trio.testing.MockClock) -> None:
-    """A client that knows more than the log (it was restored from a backup) gets the tail, and the true seq."""
+@pytest.mark.parametrize(("kept", "after"), [(1, 6), (1, 2**62), (4, 0), (4, 2), (99, 4)])
+async def test_cursor_that_leads_nowhere_is_refused(
+    kept: int, after: int, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the oldest kept event or beyond the newest (a backup was restored): the error names both, and nothing is watched."""
     async with open_house(HELLO) as house, connected(house) as peer:
         live = await house.create()
-        assert (await peer.call("session/watch", session=live.state.id, after=2**62))["seq"] == 1
+        await rename(house, live, 4)
+        forget(house, monkeypatch, lambda seq: seq >= kept)
+        error = await peer.call("session/watch", session=live.state.id, after=after)
+        assert (error["data"]["code"], error["data"]["details"]) == ("cursor_expired", {"oldest": min(kept, 6), "newest": 5})
+        assert live.watchers == 0 and not house.bus.watched(live.state.id)
+        assert (await peer.call("session/watch", session=live.state.id))["seq"] == 5
+
+
+@pytest.mark.parametrize("after", [3, 4, 5])
+async def test_cursor_at_the_edge_of_what_is_kept_goes_on(
+    after: int, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event before the oldest one kept, and the newest one, are places to go on from."""
+    async with open_house(HELLO) as house, connected(house) as peer:
+        live = await house.create()
+        await rename(house, live, 4)
+        forget(house, monkeypatch, lambda seq: seq >= 4)
+        assert (await peer.call("session/watch", session=live.state.id, after=after))["seq"] == 5
+        await settle()
+        assert peer.heard() == numbered(*range(after + 1, 6))
+
+
+async def test_watch_that_waits_for_the_disk_is_refused_if_its_session_is_deleted_meanwhile(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody watches what is not there."""
+    async with open_house(HELLO) as house, connected(house) as peer, connected(house) as other:
+        live = await house.create()
         await rename(house, live)
-        assert peer.heard() == numbered(2)
+        through = house.store.read
+
+        async def deleted_first(*args: Any, **more: Any) -> Any:
+            await other.call("session/delete", session=live.state.id)
+            return await through(*args, **more)
+
+        monkeypatch.setattr(house.store, "read", deleted_first)
+        answer = await peer.call("session/watch", session=live.state.id, after=1)
+        assert answer["data"]["code"] == "not_found" and not house.bus.watched(live.state.id)
+
+
+@pytest.mark.parametrize("missing", [{3}, {4}, {5, 6}, {6}])
+async def test_hole_in_the_log_ends_the_replay_and_not_the_daemon(
+    missing: set[int], autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cursor_expired` with the last seq sent; what was sent has no hole; a fresh view is to be had on the same connection."""
+    monkeypatch.setattr("agentd.rpc._PAGE", 2)
+    async with open_house(HELLO) as house, connected(house) as peer:
+        live = await house.create()
+        await rename(house, live, 5)
+        forget(house, monkeypatch, lambda seq: seq not in missing)
+        await peer.call("session/watch", session=live.state.id, after=1)
+        await settle()
+        assert peer._replies() == []
+        *sent, closed = peer.events
+        assert [event["seq"] for event in sent] == list(range(2, closed["data"]["seq"] + 1))
+        assert closed["data"]["reason"] == "cursor_expired" and closed["data"]["seq"] < min(missing)
+        assert live.watchers == 0 and not house.bus.watched(live.state.id)
+        peer.events.clear()
+        assert (await peer.call("session/watch", session=live.state.id))["seq"] == 6
+        await rename(house, live)
+        assert peer.heard() == numbered(7)
 
 
 # --- the end of a watch -----------------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class Conflict(AgentError):
 
 
 class CursorExpired(AgentError):
-    """The event asked for is below the oldest one kept: take a fresh view."""
+    """The log does not go on from the cursor: it lies before the oldest event kept, or behind the newest: take a fresh view."""
 
     code = "cursor_expired"
     http_status = 410

@@ -315,7 +315,9 @@ def test_events_come_in_order() -> None:
         SessionState("s", "ann").apply(event(2, created()))
 
 
-async def test_a_session_can_be_deleted_as_soon_as_its_turn_has_ended(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_session_can_be_deleted_as_soon_as_its_turn_has_ended(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever has seen turn_finished need not wait for anything else, and needs no force."""
     async with open_house(HELLO) as house:
         live = await house.create()
@@ -325,7 +327,7 @@ async def test_a_session_can_be_deleted_as_soon_as_its_turn_has_ended(autojump_c
             await through(live)
             await gate.wait()
 
-        house.loop.run_turn = lingering
+        monkeypatch.setattr(house.loop, "run_turn", lingering)
         async with trio.open_nursery() as nursery:
             await house.prompt(live, "hi")
             await trio.testing.wait_all_tasks_blocked()
