@@ -18,6 +18,7 @@ from cattrs.gen import make_dict_structure_fn, mapping_structure_factory
 
 from agentwire.errors import InvalidParams
 from agentwire.events import CLASS_OF, VERSION_OF
+from agentwire.stored import read
 
 T = TypeVar("T")
 
@@ -156,14 +157,23 @@ def upcast(kind: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
 
 def structure_body(kind: str, version: int, data: bytes | Mapping[str, Any]) -> Any:
     """A stored event body as its class."""
-    plain = _decoder.decode(data) if isinstance(data, bytes) else dict(data)
-    return _stored.structure(upcast(kind, version, plain), CLASS_OF[kind])
+    if isinstance(data, bytes):
+        body = read(data, CLASS_OF[kind]) if version == VERSION_OF[kind] else None
+        return _structure_body(kind, version, _decoder.decode(data)) if body is None else body
+    return _structure_body(kind, version, dict(data))
 
 
-def structure_stored(value: Any, cls: type[T]) -> T:
+def _structure_body(kind: str, version: int, data: dict[str, Any]) -> Any:
+    return _stored.structure(upcast(kind, version, data), CLASS_OF[kind])
+
+
+def structure_stored(data: bytes | Mapping[str, Any], cls: type[T]) -> T:
     """Any other value of our own (snapshots). Raises ValueError if it is not one."""
     try:
-        return _stored.structure(value, cls)
+        value: T | None = read(data, cls) if isinstance(data, bytes) else None
+        if value is None:
+            value = _stored.structure(_decoder.decode(data) if isinstance(data, bytes) else data, cls)
+        return value
     except (TypeError, KeyError, AttributeError, ForbiddenExtraKeysError) as error:
         raise ValueError(f"not a {cls.__name__}: {error!r}") from error
 

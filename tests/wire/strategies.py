@@ -31,14 +31,14 @@ primitives: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def values(target: Any) -> st.SearchStrategy[Any]:
-    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `dict[str, T]`, a union or an attrs class."""
+    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `list[T]`, `dict[str, T]`, a union or an attrs class."""
     if target in primitives:
         return primitives[target]
     origin, inner = get_origin(target), get_args(target)
     if origin is Literal:
         return st.sampled_from(inner)
-    if origin is tuple:
-        return st.lists(values(inner[0]), max_size=3).map(tuple)
+    if origin in (tuple, list):
+        return st.lists(values(inner[0]), max_size=3).map(origin)
     if origin is dict:
         return st.dictionaries(texts, values(inner[1]), max_size=2)
     if origin in (Union, UnionType):

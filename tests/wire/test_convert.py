@@ -9,7 +9,7 @@ from attrs import frozen
 
 from agentwire.convert import plain, structure, structure_body, structure_stored, upcast
 from agentwire.errors import InvalidParams
-from agentwire.events import PERSISTED, VERSION_OF, SessionRenamed, ToolFinished
+from agentwire.events import PERSISTED, VERSION_OF, SessionRenamed, ToolFinished, encode_body
 from agentwire.methods import CreateSession, Empty, GetBlob, Initialize, ListSessions, Prompt, Watch
 from agentwire.types import BlobRef, Text, ToolCall
 
@@ -167,10 +167,11 @@ def test_unions_are_told_apart(part: Text | BlobRef) -> None:
 def test_stored_values_are_as_strict() -> None:
     """A snapshot of another shape is refused, not bent: who loads it falls back to the log."""
     call = ToolCall(id="1", name="n", arguments_json="{}")
-    assert structure_stored(plain(call), ToolCall) == call
-    for wrong in ({"id": 1, "name": "n", "arguments_json": "{}"}, {**plain(call), "more": 1}, {"id": "1"}):
+    assert structure_stored(encode_body(call), ToolCall) == call
+    wrong: Any
+    for wrong in ({"id": 1, "name": "n", "arguments_json": "{}"}, {**plain(call), "more": 1}, {"id": "1"}, []):
         with pytest.raises(Exception, match=r".+"):
-            structure_stored(wrong, ToolCall)
+            structure_stored(encode_body(wrong), ToolCall)
 
 
 def test_bodies_load_from_bytes_and_mappings() -> None:
