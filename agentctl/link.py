@@ -1,19 +1,20 @@
 """A watched session over a connection that may break: every event once, in order, whatever happens to the daemon.
 
 A daemon that dies is started again, and its turn goes on by itself (or had ended). We watch again with `after`: the daemon sends
-what we missed and its draft. A daemon that is being stopped on purpose is not started again.
+what we missed and its draft. A daemon that is being stopped on purpose is not started again. A log that does not go on from what we
+have seen is said to be replaced, and followed from a fresh view.
 """
 
 from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agentctl.client import Client
-from agentctl.turns import RECONNECTED
-from agentwire.errors import AgentError, Conflict, NotFound, Stopping, Unreachable
+from agentctl.turns import RECONNECTED, REPLACED
+from agentwire.errors import AgentError, Conflict, CursorExpired, NotFound, Stopping, Unreachable
 from agentwire.paths import Paths
 
 RETURN_SECONDS = 30.0
@@ -31,7 +32,7 @@ class Link:
         self._session = ""
         self._seq = 0
         self._boot = str(self.client.initialized.get("boot", ""))
-        self._restored: dict[str, Any] | None = None  # what `events` has yet to say of a connection that was found again
+        self._restored: dict[str, Any] | None = None  # what `events` has yet to say of a watch that was begun again
         self._losses = 0
 
     def call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -43,14 +44,17 @@ class Link:
                 self._reconnect(error, start=True)
 
     def watch(self, session: str, *, after: int | None = None) -> dict[str, Any]:
-        """Watches from now on, or from behind `after`; the answer of `session/watch`. A daemon lost here is found again."""
-        watching = self.call("session/watch", {"session": session, "after": after})
+        """Watches from now on, or from behind `after`; the answer of `session/watch`, with a view in both cases if nothing goes on
+        from `after`: then the first event is `history_replaced`. A daemon lost here is found again."""
+        watching = self._begin(self.call, session, after)
         self._session, self._boot = watching["session"], watching["boot"]
-        self._seq = watching["seq"] if after is None else after
+        if after is not None and watching["view"] is not None:
+            self._say(REPLACED, seq=watching["seq"], view=watching["view"])
         return watching
 
     def events(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """The session's events as they are on the wire, for ever, and `reconnected` where a connection was lost and found.
+        """The session's events as they are on the wire, for ever, with `reconnected` where a connection was lost and found, and
+        `history_replaced` where the log is another one and `seq` begins anew.
 
         Nothing for `timeout` seconds raises `DeadlineExceeded`, a session that was deleted `NotFound`.
         """
@@ -62,9 +66,10 @@ class Link:
                     yield restored
                 for event in self.client.events(timeout=timeout):
                     if event["kind"] == "watch_closed" and event["stream"] == self._session:
-                        stopping = _reason(event) == "stopping"
-                        if not stopping:  # we were too slow
-                            self._watch_again()
+                        reason = _reason(event)
+                        stopping = reason == "stopping"
+                        if not stopping:  # we were too slow, or the log has a hole behind what we know
+                            self._watch_again(None if reason == CursorExpired.code else self._seq)
                             break
                     elif self._is_new(event):
                         yield event
@@ -92,12 +97,27 @@ class Link:
             self._seq, self._losses = seq, 0
         return new
 
-    def _watch_again(self) -> None:
-        """After this the events go on; `reconnected` stands between the old ones and the new."""
-        watching = self.client.call("session/watch", {"session": self._session, "after": self._seq})
+    def _watch_again(self, after: int | None) -> None:
+        """After this the events go on; `reconnected` or `history_replaced` stands between the old ones and the new."""
+        watching = self._begin(self.client.call, self._session, after)
         restarted = watching["boot"] != self._boot
         self._boot = watching["boot"]
-        self._restored = {"stream": self._session, "kind": RECONNECTED, "data": {"boot": self._boot, "restarted": restarted}}
+        if watching["view"] is None:
+            self._say(RECONNECTED, boot=self._boot, restarted=restarted)
+        else:
+            self._say(REPLACED, seq=watching["seq"], view=watching["view"])
+
+    def _begin(self, call: Callable[..., dict[str, Any]], session: str, after: int | None) -> dict[str, Any]:
+        """`session/watch`, with a fresh view if nothing goes on from `after`."""
+        try:
+            watching = call("session/watch", {"session": session, "after": after})
+        except CursorExpired:
+            watching = call("session/watch", {"session": session})
+        self._seq = watching["seq"] if after is None or watching["view"] is not None else after
+        return watching
+
+    def _say(self, kind: str, **data: Any) -> None:
+        self._restored = {"stream": self._session, "kind": kind, "data": data}
 
     def _reconnect(self, reason: AgentError, *, start: bool) -> None:
         self._losses += 1
@@ -109,7 +129,7 @@ class Link:
             try:
                 self.client = Client.connect(self._paths, start=start)
                 if self._session:
-                    self._watch_again()
+                    self._watch_again(self._seq)
             except (Unreachable, Stopping, Conflict) as error:
                 # A daemon on its way out still holds the lock against the next one: that passes.
                 if error.details.get("untrusted") or time.monotonic() > deadline:

@@ -8,8 +8,8 @@ from typing import Any
 
 from agentctl.link import Link
 from agentctl.output import Output
-from agentctl.turns import RECONNECTED, TurnResult, TurnText, failure
-from agentwire.errors import AgentError, Denied, NotFound
+from agentctl.turns import RECONNECTED, REPLACED, TurnResult, TurnText, failure
+from agentwire.errors import AgentError, CursorExpired, Denied, NotFound
 from agentwire.paths import Paths
 
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
@@ -165,6 +165,11 @@ class Run:
 
     def _take(self, link: Link, result: TurnResult, *, timeout: float | None) -> None:
         for event in link.events(timeout=timeout):
+            if event["kind"] == REPLACED:
+                raise CursorExpired(
+                    "the session's history was replaced while the turn ran (was a backup restored?); what became of the prompt is "
+                    f"not known: see `agentctl session show {self._session}`"
+                )
             result.feed(event["kind"], event["data"])
             self._report.event(event, ours=result.concerns(event["data"]))
             if result.finished:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RECONNECTED = "reconnected"
 """Not on the wire: `agentctl.link` says with it that the connection was lost and found, and whether the daemon is a new one."""
+REPLACED = "history_replaced"
+"""Nor this: the log does not go on from what was seen of it (a backup was restored). Its data is a fresh `seq` and `view`."""
 
 
 class TurnText:

@@ -28,15 +28,20 @@ async def choose(connection: Connection, wanted: str, directory: str) -> str:
     return str(found[0]["id"]) if found else ""
 
 
-async def attach(connection: Connection, session: str, transcript: Transcript) -> list[Line]:
-    """Watches, and brings the transcript up to date; returns the lines to print. Events that come meanwhile must wait."""
+async def attach(connection: Connection, session: str, transcript: Transcript) -> tuple[Transcript, list[Line]]:
+    """Watches, and brings the transcript up to date; returns it, and the lines to print. Events that come meanwhile must wait.
+
+    Where the session's log does not go on from what the transcript has (a backup was restored), another begins behind a seam.
+    """
     watching = await connection.call("session/watch", {"session": session})
-    if transcript.session == session:
-        news = await _missed(connection, session, transcript, watching["seq"])
-    else:
+    news = await _missed(connection, transcript, watching["seq"]) if transcript.session == session else []
+    if news is None:
+        transcript = Transcript(after=transcript)
+        news = transcript.note(render.replaced())
+    if transcript.session != session:
         transcript.session = session
-        news = await _history(connection, session, transcript, watching["seq"])
-    return news + transcript.load(watching)
+        news += await _history(connection, session, transcript, watching["seq"])
+    return transcript, news + transcript.load(watching)
 
 
 async def unwatch(connection: Connection, session: str) -> None:
@@ -54,12 +59,13 @@ async def _history(connection: Connection, session: str, transcript: Transcript,
     return news
 
 
-async def _missed(connection: Connection, session: str, transcript: Transcript, seq: int) -> list[Line]:
+async def _missed(connection: Connection, transcript: Transcript, seq: int) -> list[Line] | None:
+    """The lines of all events up to `seq` that the transcript does not have; None if the log does not go on from those it has."""
     news: list[Line] = []
-    while transcript.seq < seq:
-        page = await connection.call("event/list", {"session": session, "after": transcript.seq, "limit": PAGE})
+    while transcript.seq != seq:
+        page = await connection.call("event/list", {"session": transcript.session, "after": transcript.seq, "limit": PAGE})
         events = [event for event in page["events"] if event["seq"] <= seq]
+        if not events or events[0]["seq"] != transcript.seq + 1:
+            return None
         news += [item for event in events for item in transcript.apply(event)]
-        if not events:
-            break
     return news

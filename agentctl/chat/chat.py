@@ -297,7 +297,8 @@ class Chat:
         async with self._lock:
             if session != self.transcript.session:
                 self.transcript = Transcript(after=self.transcript)
-            self._screen.show(await attach.attach(connection, session, self.transcript))
+            self.transcript, news = await attach.attach(connection, session, self.transcript)
+            self._screen.show(news)
 
 
 def here() -> str:

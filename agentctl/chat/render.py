@@ -44,6 +44,11 @@ def seam(text: str) -> Line:
     return line(f"── {text} ──", "seam")
 
 
+def replaced() -> Line:
+    """What stands above is not the session's past any more: a backup was restored, or its log was repaired."""
+    return seam("the session's history was replaced; from here on as it is now")
+
+
 def text_of(parts: Sequence[Mapping[str, Any]]) -> str:
     """The text of an input's or result's parts; of a blob its beginning."""
     return "\n".join(str(part.get("text", part.get("head", ""))) for part in parts)

@@ -167,6 +167,7 @@ def _confirmed(info: dict[str, Any], out: Output) -> bool:
 
 def _watch(paths: Paths, args: Namespace, out: Output) -> int:
     from agentctl.link import Link
+    from agentctl.turns import REPLACED
 
     link = Link(paths)
     try:
@@ -174,26 +175,33 @@ def _watch(paths: Paths, args: Namespace, out: Output) -> int:
         watching = link.watch(info["id"], after=args.after)
         if args.json:
             for event in link.events():
+                if event["kind"] == REPLACED:
+                    out.note("the session's history was replaced; what follows goes on from the view that is given now")
                 out.line({"type": "event", **event})
         else:
-            _follow(link, info, watching, out)
+            _follow(link, info, watching if args.after is None else None, out)
     finally:
         link.close()
     raise AgentError("the watch ended")  # not reached: a watch ends by Ctrl-C or an error
 
 
-def _follow(link: Link, info: dict[str, Any], watching: dict[str, Any], out: Output) -> None:
+def _follow(link: Link, info: dict[str, Any], watching: dict[str, Any] | None, out: Output) -> None:
+    from agentctl.chat import render
     from agentctl.chat.view import Transcript
-    from agentctl.turns import RECONNECTED
+    from agentctl.turns import RECONNECTED, REPLACED
 
     transcript = Transcript(info["id"], info["model"])
     out.note(f"session {info['id'][:_SHORT]}, {info['status'].replace('_', ' ')}; Ctrl-C ends the watching, not the session")
-    if watching["view"] is not None:
+    if watching is not None:
         _print(transcript.load(watching), out)
     for event in link.events():
         if event["kind"] == RECONNECTED:
             transcript.lost()
-        _print(transcript.apply(event), out)
+        if event["kind"] == REPLACED:
+            transcript = Transcript(info["id"], info["model"], after=transcript)
+            _print(transcript.note(render.replaced()) + transcript.load(event["data"]), out)
+        else:
+            _print(transcript.apply(event), out)
 
 
 def _print(lines: Any, out: Output) -> None:

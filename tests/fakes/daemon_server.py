@@ -21,7 +21,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from agentwire import codec
-from agentwire.errors import AgentError, NotFound, UnknownMethod
+from agentwire.errors import AgentError, CursorExpired, NotFound, UnknownMethod
 from agentwire.paths import Paths, locate
 
 SESSION = "5e551011aaaabbbbccccddddeeeeffff"
@@ -72,9 +72,17 @@ class Die:
 
 @frozen
 class Lag:
-    """The watch is closed because the client was too slow, and so many characters are not sent to it."""
+    """The watch is closed because the client was too slow (or for another `reason`), and so many characters are not sent to it."""
 
     text: str
+    reason: str = "lagged"
+
+
+@frozen
+class Restore:
+    """A backup is put in place of the log: the daemon dies, and all but the first `keep` events have never been."""
+
+    keep: int
 
 
 @frozen
@@ -91,7 +99,7 @@ class Raw:
     data: bytes
 
 
-Act = Say | Message | Log | Finish | Die | Lag | Until | Raw
+Act = Say | Message | Log | Finish | Die | Lag | Restore | Until | Raw
 
 
 def denied(name: str) -> list[Act]:
@@ -262,6 +270,8 @@ class FakeDaemon:
         return {"turn": 1}
 
     def _session_watch(self, params: dict[str, Any]) -> dict[str, Any]:
+        if (params.get("after") or 0) > len(self.log):
+            raise CursorExpired("nothing goes on from there", oldest=1, newest=len(self.log))
         view: dict[str, Any] = {"info": self._session_get(params), "turn": None, "queue": [], "approvals": [], "draft": None}
         answer = {"session": SESSION, "seq": len(self.log), "boot": f"b{self._boot}"}
         return answer | {"view": view if params.get("after") is None else None}
@@ -313,11 +323,17 @@ class FakeDaemon:
                 self._finish(act)
             case Die():
                 self._die(act)
-            case Lag(text):
-                self._transient("watch_closed", {"reason": "lagged", "seq": len(self.log)})
+            case Lag(text, reason):
+                self._transient("watch_closed", {"reason": reason, "seq": len(self.log)})
                 self._watchers.clear()
                 self._draft += text
                 self._until(lambda: bool(self._watchers), "nobody watched again")
+            case Restore(keep):
+                self._hang_up()
+                self._boot += 1
+                self._draft = ""
+                del self.log[keep:]
+                self._until(lambda: bool(self._watchers), "nobody came back")
             case Until(method):
                 self._until(lambda: bool(self.asked(method)), f"nobody asked for {method}")
             case Raw(data):
