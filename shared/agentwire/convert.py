@@ -101,12 +101,12 @@ _stored = _make(detailed=False)  # what we wrote ourselves: faster
 _decoder = msgspec.json.Decoder()
 
 
-def structure(value: Any, cls: type[T]) -> T:
-    """A wire value as `cls`. Raises InvalidParams that names the wrong fields by their paths, the first five of them."""
+def structure(value: Any, cls: type[T], path: str = "params") -> T:
+    """A wire value as `cls`. Raises InvalidParams that names the wrong fields by their paths from `path`, the first five of them."""
     try:
         return _wire.structure(value, cls)
     except (ClassValidationError, ValueError) as error:
-        reasons = list(islice(_reasons(error, "params"), _MAX_REASONS + 1))
+        reasons = list(islice(_reasons(error, path), _MAX_REASONS + 1))
         raise InvalidParams("; ".join([*reasons[:_MAX_REASONS], *(["and more"] if len(reasons) > _MAX_REASONS else [])])) from None
 
 
