@@ -1,0 +1,174 @@
+"""Exchanges over HTTP/1.1: who is connected, who may be used again, and one request with its answer.
+
+Theory of operation: a connection is kept only if its answer ended by its own framing and nothing came after it; it is looked at
+before it is used again. The server may close it at that very moment: if it ends before the first byte of an answer, the request is
+sent once more on a new one, as every HTTP client does. (Nothing else is ever repeated here.)
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import trio
+
+from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Unreachable, why
+from agentd.providers.http1_link import Address, Link, TlsLink, connect, find
+
+KEPT: Final = 100
+"""Idle connections to one origin at most."""
+IDLE: Final = 60.0
+"""Seconds a connection is kept; the same for an address that answered: the host's name may mean another one by then."""
+
+
+class Origin(NamedTuple):
+    """Where requests go."""
+
+    tls: bool
+    host: str
+    port: int
+
+
+class Exchange:
+    """An answer whose head is there: `status`, `headers` by lower-case name, and the body, read by `receive`."""
+
+    __slots__ = ("_closed", "_link", "_origin", "_pool", "_reader", "_ready", "_sent", "head", "headers", "status")
+
+    def __init__(
+        self, pool: Pool, origin: Origin, link: Link, reader: ResponseReader, head: Head, ready: bytes, *, sent: bool
+    ) -> None:
+        self.head = head
+        self.status = head.status
+        self.headers: Mapping[str, str] = head.headers()
+        self._pool, self._origin, self._link, self._reader, self._ready, self._sent = pool, origin, link, reader, ready, sent
+        self._closed = False
+
+    async def receive(self) -> bytes:
+        """All that one read brought of the body; b"" at its end. Raises HttpError if the answer breaks off."""
+        if ready := self._ready:
+            self._ready = b""
+            return ready
+        reader = self._reader
+        while not reader.done:
+            if reader.failed is not None:
+                raise reader.failed
+            try:
+                data = await self._link.receive()
+            except OSError as error:
+                raise HttpError(f"the connection broke in the middle of its answer: {why(error)}") from None
+            if body := reader.feed(data):
+                return body
+        return b""
+
+    async def aclose(self) -> None:
+        """Keep the connection or close it; without waiting, so that it works in a cancelled scope. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._sent and self._reader.reusable:
+            self._pool.keep(self._origin, self._link)
+        else:
+            self._link.close()
+
+
+class Pool:
+    """Connections to any number of origins; no limit on how many at once. `timeout`: seconds to connect, TLS included."""
+
+    def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
+        self._context = context
+        self._timeout = timeout
+        self._kept: dict[Origin, deque[tuple[float, Link]]] = {}
+        self._known: dict[Origin, tuple[float, Address]] = {}
+
+    async def exchange(self, origin: Origin, blocks: Sequence[bytes], method: bytes = b"POST") -> Exchange:
+        """Send a request, head and body, and read until the head of its answer. Raises HttpError."""
+        if link := self._take(origin):
+            try:
+                return await self._ask(origin, link, blocks, method)
+            except Dropped:
+                pass
+        return await self._ask(origin, await self._connect(origin), blocks, method)
+
+    def keep(self, origin: Origin, link: Link) -> None:
+        """For the next request."""
+        now, kept = trio.current_time(), self._kept.setdefault(origin, deque())
+        kept.append((now, link))
+        while kept and (len(kept) > KEPT or kept[0][0] < now - IDLE):
+            kept.popleft()[1].close()
+
+    def close(self) -> None:
+        """Close what is kept; exchanges under way are their owners'."""
+        for kept in self._kept.values():
+            for _, link in kept:
+                link.close()
+        self._kept.clear()
+
+    def _take(self, origin: Origin) -> Link | None:
+        """The connection used last, if it is still good."""
+        kept, oldest = self._kept.get(origin), trio.current_time() - IDLE
+        while kept:
+            since, link = kept.pop()
+            if since >= oldest and link.silent:
+                return link
+            link.close()
+        return None
+
+    async def _ask(self, origin: Origin, link: Link, blocks: Sequence[bytes], method: bytes) -> Exchange:
+        reader, body, unsent = ResponseReader(method), b"", None
+        try:
+            try:
+                await link.send(blocks)
+            except OSError as error:  # it may have answered before it had read everything
+                unsent = error
+            while reader.head is None:
+                if reader.failed is not None:
+                    raise reader.failed
+                body = reader.feed(await link.receive())
+            return Exchange(self, origin, link, reader, reader.head, body, sent=unsent is None)
+        except OSError as error:
+            link.close()
+            broken = HttpError if reader.begun else Dropped
+            raise broken(f"the connection broke before its answer: {why(unsent or error)}") from None
+        except BaseException:
+            link.close()
+            raise
+
+    async def _connect(self, origin: Origin) -> Link:
+        words = f"it did not accept a connection within {self._timeout:g} s"
+        with trio.move_on_after(self._timeout):
+            try:
+                return await self._open(origin)
+            except OSError as error:
+                words = why(error)
+        self._known.pop(origin, None)
+        raise Unreachable(words)
+
+    async def _open(self, origin: Origin) -> Link:
+        connected = await self._again(origin)
+        if connected is None:
+            connected = await find(origin.host, origin.port)
+            self._known[origin] = (trio.current_time(), (connected.family, connected.getpeername()))
+        if not origin.tls:
+            return Link(connected)
+        link = TlsLink(connected, self._context, origin.host)
+        try:
+            await link.handshake()
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    async def _again(self, origin: Origin) -> socket.socket | None:
+        """To the address that answered last: no asking for the host's name, no race of all its addresses."""
+        if origin not in self._known:
+            return None
+        found, address = self._known[origin]
+        if found >= trio.current_time() - IDLE:
+            with trio.move_on_after(self._timeout / 4), suppress(OSError):
+                return await connect(address)
+        del self._known[origin]
+        return None
