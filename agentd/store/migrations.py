@@ -41,6 +41,12 @@ STEPS: tuple[str, ...] = (
     ALTER TABLE session ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE session ADD COLUMN parent TEXT NOT NULL DEFAULT '';
     """,
+    # `sum` is NULL in rows from before. Snapshots have one, too: those without are of no use. `history`: what befell this file.
+    """
+    ALTER TABLE event ADD COLUMN sum INTEGER;
+    DELETE FROM snapshot;
+    CREATE TABLE history (id INTEGER PRIMARY KEY, at REAL NOT NULL, text TEXT NOT NULL, state INTEGER NOT NULL);
+    """,
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import apsw
 
 from agentd.store import blob
+from agentd.store.sums import proven, unsealed
+from agentwire.errors import StoreError
 from agentwire.events import Event
 from agentwire.types import SessionFilter, SessionInfo
 
@@ -36,14 +38,17 @@ class Reader:
 
     def _events(self, clause: str, name: str, cursor: int, limit: int) -> list[Event]:
         rows = self.db.execute(
-            "SELECT pos, seq, user, at, kind, version, data FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
+            "SELECT pos, seq, user, at, kind, version, data, sum FROM event JOIN stream ON stream.id = event.stream "  # noqa: S608
             f"WHERE event.stream = (SELECT id FROM stream WHERE name = ?) AND {clause}",
             (name, cursor, limit),
         )
         events: list[Event] = []
         size = 0
-        for pos, seq, user, at, kind, version, data in rows:
-            whole = blob.unpack(data)
+        for pos, seq, user, at, kind, version, data, known in rows:
+            try:
+                whole = proven(data, known, name, user, seq, at, kind, version)
+            except ValueError as error:
+                raise StoreError(f"event {seq} of {name} in {self.path} is damaged: {error}") from None
             size += len(whole)
             if events and size > _PAGE_BYTES:
                 break
@@ -62,7 +67,8 @@ class Reader:
     def load_snapshot(self, name: str, code: str) -> tuple[int, bytes] | None:
         statement = "SELECT seq, state FROM snapshot WHERE stream = (SELECT id FROM stream WHERE name = ?) AND code = ?"
         row = self.db.execute(statement, (name, code)).get
-        return (row[0], blob.unpack(row[1])) if row else None
+        state = unsealed(row[1], f"{name} {row[0]} {code}") if row else None
+        return None if state is None else (row[0], blob.unpack(state))
 
     def get_blob(self, name: str, sha256: str, offset: int, limit: int) -> tuple[bytes, int] | None:
         row = self.db.execute(
@@ -90,6 +96,9 @@ class Reader:
 
     def unfinished(self) -> list[tuple[str, str]]:
         return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0"))
+
+    def users(self) -> list[str]:
+        return [user for (user,) in self.db.execute("SELECT DISTINCT user FROM session")]
 
     def count_sessions(self) -> int:
         return int(self.db.execute("SELECT count(*) FROM session").get)

@@ -17,6 +17,7 @@ from agentd.ports import Adopt, IdemKey, IndexChange, Indexer
 from agentd.store import blob
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
+from agentd.store.sums import sealed, sum_of
 from agentd.store.transaction import transaction
 from agentwire.errors import StorageFull
 from agentwire.events import KIND_OF, VERSION_OF, Event
@@ -86,6 +87,8 @@ def connect(path: str) -> apsw.Connection:
 
 def prepare(db: apsw.Connection) -> None:
     db.set_busy_timeout(_BUSY_TIMEOUT)
+    if db.pragma("page_count") == 0:
+        db.pragma("auto_vacuum", "incremental")  # space can be given back in small steps, between the commits
     for name, value in (
         ("journal_mode", "wal"),
         ("synchronous", "FULL"),
@@ -156,9 +159,10 @@ class Database:
         kind = KIND_OF[type(new.body)]
         version = VERSION_OF[kind]
         seq = stream.head + 1
+        checked = sum_of(new.stream, stream.user, seq, new.at, kind, version, new.data)
         self.db.execute(
-            "INSERT INTO event (stream, seq, kind, version, at, data) VALUES (?, ?, ?, ?, ?, ?)",
-            (stream.id, seq, kind, version, new.at, blob.pack(new.data)),
+            "INSERT INTO event (stream, seq, kind, version, at, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (stream.id, seq, kind, version, new.at, blob.pack(new.data), checked),
         )
         pos = self.db.last_insert_rowid()
         stream.head = seq
@@ -260,7 +264,8 @@ class Database:
 
     def save_snapshot(self, name: str, seq: int, code: str, state: bytes) -> None:
         if stream := self._known(name):
-            self.db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (stream.id, seq, code, blob.pack(state)))
+            packed = sealed(blob.pack(state), f"{name} {seq} {code}")
+            self.db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (stream.id, seq, code, packed))
 
     def put_blob(self, name: str, content: bytes, sha256: str) -> None:
         stream = self._known(name)
