@@ -1,0 +1,81 @@
+"""What event bodies are mostly made of: the dictionary that LZ4 refers to, so that a body costs little more than what was said.
+
+The databases out there cannot be read without it: a released dictionary is never edited (a test has its hash). A better one comes
+behind it under the next number, and blob.py writes with that from then on. LZ4 takes in the whole dictionary for every body: these
+6 KB cost 2 us, 32 KB would cost 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Ordinary words and the beginnings of ordinary sentences: a text of 300 characters takes 200-240 bytes with them, 290 without.
+_ENGLISH = b"".join(
+    (
+        b" question answer problem because between another before without through should would could which where there their ",
+        b"these those different important possible example information available following something everything anything nothing",
+        b" together function variable argument parameter value result return number string list table column object class method",
+        b" module package version release library language program process thread memory storage database query server client ",
+        b"request response message connection network address socket protocol service daemon session model token prompt system ",
+        b"machine kernel device password account user group permission security certificate key secret file directory folder ",
+        b"path line character text code source script command output input error warning failure exception default option ",
+        b"setting configuration environment variable install installed update upgrade remove change changes create created ",
+        b"delete write written read reading open close start started stop stopped running check test tests build branch commit ",
+        b"repository project document documentation install status report summary morning evening today tomorrow yesterday week ",
+        b"month year minutes seconds hours people person company country city house family water money school children world ",
+        b"history science language music book story picture weather interesting difficult beautiful simple small large great ",
+        b"little better best right wrong true false first second third last next again always never often usually sometimes ",
+        b"probably perhaps actually already still only also however therefore although instead rather almost enough several many",
+        b" much more most less least about above after against along around behind below during except inside outside under ",
+        b"until within please thank you I would like to know whether could you tell me how I can do this? Yes, of course. No, ",
+        b"that is not possible. Here is what I found: Let me look at the next step is to make sure that you have the following: ",
+        b"For example, if you want to use it with your own, you can do this by using the same as in the case of the one that is ",
+        b"used to be able to get the most of them are not yet a number of which is the main reason why they were not the only ",
+        b"way to go back to the beginning of the end of the day in order to find out what it does not have to be there has been ",
+        b"will be done on the other hand, it is a good idea to have a look at the time when it was and then from there into that",
+        b" would be the first thing, but this should also have been as well as some of these things into account. We need to ",
+        b"take care of it, so that the result of this can be found under the name of each other. What do you think about it? ",
+        b"There are two ways to do that: with or without any of the above. If that doesn't work, don't worry, I'm happy to help.",
+        b" it's that's isn't can't won't you're there's what's make made take taken give given keep kept come came going work ",
+        b"works working need needs want wants help find found show shows call called look looks seem feel try tried ask asked ",
+        b"think thought believe expect expected remember understand explain describe compare consider choose decide depends ",
+        b"because of the fact that the to of ",
+    )
+)
+
+# Bodies of all kinds as msgspec writes them (an attrs class's fields by name), with their usual values.
+_BODIES = b"".join(
+    (
+        b'{"cwd":"/home/","environment":{"PATH":"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","HOME":"/root',
+        b'","LANG":"en_US.UTF-8","LC_ALL":"C.UTF-8","SHELL":"/bin/bash","USER":"","LOGNAME":"","TZ":"Europe/","VIRTUAL_ENV":"',
+        b'/.venv/bin:/.local/bin:"},"model":"local/smollm2-135m","parent":"","title":""}{"session":"',
+        b'{"preferences":{"instructions":null,"max_steps":null,"model":null,"pinned":null},"variables":{"',
+        b'{"parts":[{"call":"call_","is_error":false,"kind":"tool_result","parts":[{"kind":"text","text":"',
+        b'"}]}],"role":"tool"}{"parts":[{"kind":"text","text":""}],"role":"user"}"}],"role":"assistant"}',
+        b'{"attempt":1,"reason":{"code":"provider_down","message":"","retryable":true},"step":0,"turn":1}{"resumes":1,"turn":1}{"input":1,"turn":1}',
+        b'{"arguments_hash":"","arguments_json":"{\\"path\\": \\"/","call":"","expires_at":1800000000.0,"name":"","turn":1}',
+        b'{"by":"local","call":"","decision":"allow","note":"","turn":1}{"by":"deadline","call":"","decision":"deny',
+        b'"bytes":1,"head":"","kind":"blob","media":"text/plain"}]{"blob":"',
+        b'","outcome":"error","outcome":"denied","outcome":"skipped","outcome":"unknown","parts":[],"seconds":0.0,"turn":1}',
+        b'"outcome":"invalid_arguments","outcome":"not_executed","outcome":"cancelled","outcome":"interrupted',
+        b'{"arguments_hash":"","arguments_json":"{\\"command\\": \\"","call":"call_","effect":"idempotent",',
+        b'"name":"read_file","turn":1}',
+        b'"arguments_json":"{}","call":"call_","effect":"read","name":"","effect":"once","name":"shell","turn":1}',
+        b'{"call":"call_","outcome":"ok","parts":[{"kind":"text","text":""}],"seconds":0.0,"turn":1}{"call":"call_',
+        b'{"denials":0,"error":{"code":"","message":"","retryable":false},"outcome":"failed","steps":1,"turn":1,"usage":{',
+        b'{"delivery":"steer","input":1,"interactive":true,"max_steps":0,"model":"","parts":[{"kind":"text","text":"{"delivery":"interrupt',
+        b'{"model":"deepseek/deepseek-{"model":"anthropic/claude-{"model":"ollama/qwen{"model":"local/smollm2-135m","parts":[',
+        b'{"kind":"reasoning","text":"","vendor":null},{"kind":"text","text":""},{"arguments_json":"{\\"","id":"call_","kind":"tool_call",',
+        b'"name":""}],"step":0,"stop":"tool_calls","turn":1,"usage":{"cached":"stop":"length","stop":"refused","stop":"interrupted","turn":',
+        b'{"input":1,"model":"local/smollm2-135m","turn":1}{"input":1,"model":"openai/gpt-","turn":1}',
+        b'{"delivery":"queue","input":1,"interactive":false,"max_steps":50,"model":"openai/gpt-","parts":[{"kind":"text","text":""}]}',
+        b'{"denials":0,"error":null,"outcome":"done","steps":1,"turn":1,"usage":{"cached":0,"input":1,"output":1,"reasoning":0}}',
+        b'{"model":"openai/gpt-","parts":[{"kind":"text","text":""}],"step":0,"stop":"end","turn":1,"usage":{"cached":0,"input":1,',
+        b'"output":1,"reasoning":0}}',
+    )
+)
+
+DICTIONARIES: Mapping[int, bytes] = {2: _ENGLISH + _BODIES}
+"""By the mark of the rows that were written with them. What repeats most stands last."""
+
+NEWEST = max(DICTIONARIES)
