@@ -10,21 +10,73 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from agentwire.events import Event
-from agentwire.types import BlobRef, CallOutcome, Effect, ModelInfo, PartKind, SessionFilter, SessionInfo, StopReason, Text, Usage
+from agentwire.types import (
+    BlobRef,
+    CallOutcome,
+    Effect,
+    ModelInfo,
+    PartKind,
+    Reasoning,
+    SessionFilter,
+    SessionInfo,
+    StopReason,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 from agentwire.types import Part as Part
 
 # --- models --------------------------------------------------------------------------------------------------------------------
 
+PER_MESSAGE = 16
+"""Characters a message costs beside its text (roles, separators)."""
+
 
 @frozen
 class Message:
-    """One entry of a conversation as a model sees it. Tool results have role `tool`."""
+    """One entry of a conversation as a model sees it. Tool results have role `tool`.
+
+    What every request asks of every message is worked out once. It has private names: a snapshot holds the public ones.
+    """
 
     role: Literal["user", "assistant", "tool"]
     parts: tuple[Part, ...]
+    _size: int = field(init=False, eq=False, repr=False, default=0)
+    _calls: tuple[str, ...] = field(init=False, eq=False, repr=False, default=())
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_size", PER_MESSAGE + sum(map(_part_size, self.parts)))
+        if calls := [part for part in self.parts if isinstance(part, (ToolCall, ToolResult))]:
+            ids = [part.id if isinstance(part, ToolCall) else part.call for part in calls]
+            object.__setattr__(self, "_calls", tuple(ids))
+
+    @property
+    def size(self) -> int:
+        """Characters it costs in a request."""
+        return self._size
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The ids of the calls that it asks for, or that it answers."""
+        return self._calls
+
+
+def _part_size(part: Part) -> int:
+    match part:
+        case Text(text=text):
+            return len(text)
+        case ToolCall(name=name, arguments_json=arguments):
+            return len(name) + len(arguments)
+        case ToolResult(parts=parts):
+            return sum(len(inner.head) if isinstance(inner, BlobRef) else len(inner.text) for inner in parts)
+        case Reasoning():
+            return 0  # not sent back, except by the vendor that made it
+        case _:
+            raise TypeError(f"not a part: {part!r}")
 
 
 @frozen(kw_only=True)
@@ -293,6 +345,9 @@ class Store(Protocol):
         """(user, session) with an open turn or queued input, for recovery."""
 
     async def count_sessions(self) -> int: ...
+
+    async def users(self) -> Sequence[str]:
+        """Who has sessions."""
 
     @property
     def full(self) -> bool:

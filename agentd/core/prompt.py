@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import frozen
 
@@ -11,7 +10,7 @@ from agentd.core.state import SessionState
 from agentd.core.tools import UNKNOWN
 from agentd.ports import Message, ModelLimits, Prompt, ToolSpec
 from agentwire.errors import ContextTooLong
-from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import Text, ToolResult
 
 
 @frozen(kw_only=True)
@@ -52,9 +51,6 @@ _SHARE = 4
 """Over budget, the oldest turns go in steps of a quarter of the budget, so that the beginning of the prompt (and the vendor's cache
 of it) stays the same for many turns."""
 
-_PER_MESSAGE = 16
-"""Characters a message costs beside its text (roles, separators)."""
-
 
 def build_prompt(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec], *, model: str) -> Prompt:
     """The next request of the open turn; `model` is the vendor's own name.
@@ -89,28 +85,9 @@ def _continuing(state: SessionState) -> bool:
     return bool(turn and turn.stop == "interrupted" and not turn.steered and state.messages[-1].role == "assistant")
 
 
-def size_of(message: Message) -> int:
-    """Characters a message costs in a request."""
-    return _PER_MESSAGE + sum(map(_part_size, message.parts))
-
-
-def _part_size(part: Any) -> int:
-    match part:
-        case Text(text=text):
-            return len(text)
-        case ToolCall(name=name, arguments_json=arguments):
-            return len(name) + len(arguments)
-        case ToolResult(parts=parts):
-            return sum(len(inner.head) if isinstance(inner, BlobRef) else len(inner.text) for inner in parts)
-        case Reasoning():
-            return 0  # not sent back, except by the vendor that made it
-        case _:
-            raise TypeError(f"not a part: {part!r}")
-
-
 def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
     """The newest messages, from a user message on, that cost at most `budget` characters."""
-    total = sum(map(size_of, messages))
+    total = sum([message.size for message in messages])
     if total <= budget:
         return messages
     step = max(1, budget // _SHARE)
@@ -121,9 +98,9 @@ def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
             begin = index
             if dropped >= drop:
                 break
-        dropped += size_of(message)
+        dropped += message.size
     kept = messages[begin:]
-    if (size := sum(map(size_of, kept))) > budget:
+    if (size := sum([message.size for message in kept])) > budget:
         raise ContextTooLong(
             f"this turn has about {size:,} characters, and the model takes {max(0, budget):,}. Shorten the input, or choose a "
             "model with a larger context (--model)."
@@ -133,23 +110,20 @@ def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
 
 def paired(messages: Sequence[Message]) -> Sequence[Message]:
     """The same messages with every call answered once, right behind it: no vendor accepts a dangling call."""
-    if all(_answered(messages, index) for index, message in enumerate(messages) if _calls(message)):
+    dangling = {index for index, message in enumerate(messages) if message.calls and not _answered(messages, index)}
+    if not dangling:
         return messages
     whole: list[Message] = []
     for index, message in enumerate(messages):
         whole.append(message)
-        if _calls(message) and not _answered(messages, index):
-            results = tuple(ToolResult(call=call, parts=(Text(text=UNKNOWN),), is_error=True) for call in _calls(message))
+        if index in dangling:
+            results = tuple([ToolResult(call=call, parts=(Text(text=UNKNOWN),), is_error=True) for call in message.calls])
             whole.append(Message("tool", results))
     return whole
 
 
-def _calls(message: Message) -> list[str]:
-    return [part.id for part in message.parts if isinstance(part, ToolCall)]
-
-
 def _answered(messages: Sequence[Message], index: int) -> bool:
+    if messages[index].role == "tool":
+        return True
     following = messages[index + 1] if index + 1 < len(messages) else None
-    if following is None or following.role != "tool":
-        return False
-    return _calls(messages[index]) == [part.call for part in following.parts if isinstance(part, ToolResult)]
+    return following is not None and following.role == "tool" and following.calls == messages[index].calls

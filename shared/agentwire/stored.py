@@ -52,12 +52,9 @@ def _mixed(target: Any) -> bool:
 
 def _shell(cls: type[Any]) -> type[msgspec.Struct]:
     hints = get_type_hints(cls)
-    return msgspec.defstruct(
-        cls.__name__,
-        [(each.name, Any if _mixed(hints[each.name]) else hints[each.name], _default(each)) for each in attrs.fields(cls)],
-        kw_only=True,
-        gc=False,
-    )
+    fields = [each for each in attrs.fields(cls) if each.init]
+    shell = [(each.name, Any if _mixed(hints[each.name]) else hints[each.name], _default(each)) for each in fields]
+    return msgspec.defstruct(cls.__name__, shell, kw_only=True, gc=False)
 
 
 def _default(field: attrs.Attribute[Any]) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.prompt import Facts, build_prompt, fit, paired, size_of
-from agentd.ports import Message, ModelLimits
+from agentd.core.prompt import Facts, build_prompt, fit, paired
+from agentd.ports import PER_MESSAGE, Message, ModelLimits
 from agentwire.errors import ContextTooLong
-from agentwire.types import Text, ToolCall, ToolResult
+from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
 from tests.core.logs import accepted, asked, begun, created, ended, planned, replied, started, state_of
 from tests.fakes.tools import spec
 
@@ -70,6 +71,18 @@ def test_a_cut_reply_is_continued() -> None:
     assert not build_prompt(state_of(*TURN[:3]), LARGE, FACTS, [], model="m").continuing
 
 
+def test_a_message_knows_its_size_and_its_calls() -> None:
+    """Worked out once; thoughts cost nothing, a blob what is shown of it. Neither is written into a snapshot."""
+    call = ToolCall(id="c", name="look", arguments_json="{}")
+    asked_ = Message("assistant", (Reasoning(text="hm" * 50), Text(text="abc"), call))
+    blob = BlobRef(blob="0" * 64, bytes=10_000, media="text/plain", head="begin")
+    told = Message("tool", (ToolResult(call="c", parts=(Text(text="one"), blob)),))
+    assert (asked_.size - PER_MESSAGE, asked_.calls) == (3 + 4 + 2, ("c",))
+    assert (told.size - PER_MESSAGE, told.calls) == (3 + 5, ("c",))
+    assert (user("abcd").size - PER_MESSAGE, user("").calls) == (4, ())
+    assert set(msgspec.to_builtins(told)) == {"role", "parts"}
+
+
 CONVERSATIONS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=30)
 
 
@@ -78,7 +91,7 @@ def test_what_is_kept_fits_begins_with_the_user_and_ends_with_the_newest(sizes: 
     """The cut falls between turns and never costs the open turn."""
     messages = [message for asked_, said_ in sizes for message in (user("u" * asked_), said("a" * said_))]
     kept = fit(messages, budget)
-    assert sum(map(size_of, kept)) <= budget
+    assert sum(message.size for message in kept) <= budget
     assert kept[0].role == "user" and list(kept) == messages[-len(kept) :]
 
 

@@ -44,4 +44,4 @@ def values(target: Any) -> st.SearchStrategy[Any]:
     if origin in (Union, UnionType):
         return st.one_of(*map(values, inner))
     hints = get_type_hints(target)
-    return st.builds(target, **{field.alias: values(hints[field.name]) for field in attrs.fields(target)})
+    return st.builds(target, **{field.alias: values(hints[field.name]) for field in attrs.fields(target) if field.init})
