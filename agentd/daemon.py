@@ -19,6 +19,7 @@ import trio
 from attrs import frozen
 
 from agentd.core.bus import Bus
+from agentd.core.recovery import Recovery
 from agentd.core.sessions import Sessions
 from agentd.ipc import Listener
 from agentd.ports import Clock
@@ -48,6 +49,7 @@ class Parts:
     background: Sequence[Callable[[], Awaitable[None]]]
     prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
+    recovery: Callable[..., Recovery]
 
 
 class Daemon:
@@ -122,10 +124,10 @@ class Daemon:
                     services.start_soon(task)
                 async with trio.open_nursery() as connections:
                     async with trio.open_nursery() as work:
-                        await work.start(parts.sessions.run_work)
+                        turns = await work.start(parts.sessions.run_work)
                         async with trio.open_nursery() as intake:
                             intake.start_soon(listener.serve, connections)
-                            await self._recover(clean=clean)
+                            await self._recover(turns, clean=clean)
                             ready()
                             notify("READY=1")
                             await self._stop_asked.wait()
@@ -164,11 +166,11 @@ class Daemon:
         except StorageFull as error:
             log.warning("end_not_recorded", reason=str(error))
 
-    async def _recover(self, *, clean: bool) -> None:
+    async def _recover(self, turns: trio.Nursery, *, clean: bool) -> None:
         assert self._parts is not None
         turn = self._config.turn
         resume = turn.resume == "auto" and not self._resumes_suspended
-        await self._parts.sessions.recover(resume=resume, clean=clean, grace=turn.resume_grace)
+        await self._parts.recovery(resume=resume, clean=clean, grace=turn.resume_grace).run(turns)
 
     async def _grace(self, sessions: Sessions) -> None:
         with trio.move_on_after(self._config.daemon.shutdown_grace):

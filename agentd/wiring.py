@@ -13,16 +13,13 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import evolve
 
-from agentd.core.agent_loop import AgentLoop, LoopSettings
-from agentd.core.api import Api, Caller, Settings
-from agentd.core.bus import Bus
+from agentd.core.api import Caller
+from agentd.core.assembly import assemble
 from agentd.core.index import index_change
-from agentd.core.live import DraftSaver
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
 from agentd.core.router import Router
-from agentd.core.sessions import Sessions
-from agentd.core.tools import Tools
+from agentd.core.settings import Settings
 from agentd.daemon import Daemon, Parts
 from agentd.ipc import Listener
 from agentd.ports import Provider
@@ -38,6 +35,7 @@ from agentwire.config import Config
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.types import ModelInfo, ProviderStatus
 
+_DAY = 86400.0
 _DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
 
 
@@ -86,18 +84,20 @@ def _providers(config: Config) -> dict[str, Provider]:
 def _assemble(
     config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider], functions: FunctionTools
 ) -> tuple[Daemon, Parts, Listener]:
-    bus, saver = Bus(), DraftSaver(store)
-    router = _router(config, providers)
-    tools = Tools([functions])
-    rules = config.permissions
-    loop_settings = LoopSettings(
-        policy=Policy(allow=rules.allow, ask=rules.ask, deny=rules.deny), approval_deadline=config.turn.approval_deadline
-    )
-    loop = AgentLoop(store, bus, router, tools, saver, clock, clock.facts, loop_settings)
-    sessions = Sessions(store, bus, loop, tools, unload_after=config.daemon.unload_after)
     daemon = Daemon(config, clock, secrets.token_hex(8))
-    settings = Settings(model=config.model, max_steps=config.turn.max_steps, values=config.values, warnings=config.warnings)
-    api = Api(store, sessions, daemon, settings, _listing(router, config.model), router.full_name)
+    router = _router(config, providers)
+    settings = _settings(config)
+    core = assemble(
+        store=store,
+        models=router,
+        sources=[functions],
+        clock=clock,
+        facts=clock.facts,
+        settings=lambda: settings,
+        host=daemon,
+        listing=_listing(router, config.model),
+        resolve=router.full_name,
+    )
     hello = Hello(
         version=__version__,
         pid=os.getpid(),
@@ -109,18 +109,34 @@ def _assemble(
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
-        return Session(api, bus, store, caller, hello, outlet, nursery)
+        return Session(core.api, core.bus, store, caller, hello, outlet, nursery)
 
     parts = Parts(
         store=store,
-        bus=bus,
-        sessions=sessions,
+        bus=core.bus,
+        sessions=core.sessions,
         services=[functions.run, *(provider.run for provider in providers.values())],
-        background=[saver.run, sessions.upkeep],
+        background=[core.saver.run, core.upkeep.run],
         prewarm=router.prewarm,
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
+        recovery=core.recovery,
     )
     return daemon, parts, Listener(config.paths.socket, open_session)
+
+
+def _settings(config: Config) -> Settings:
+    rules, clean = config.permissions, config.cleanup
+    return Settings(
+        model=config.model,
+        max_steps=config.turn.max_steps,
+        policy=Policy(allow=rules.allow, ask=rules.ask, deny=rules.deny),
+        approval_deadline=config.turn.approval_deadline,
+        unload_after=config.daemon.unload_after,
+        clean_idle=clean.idle_days * _DAY,
+        clean_age=clean.age_days * _DAY,
+        values=config.values,
+        warnings=config.warnings,
+    )
 
 
 def _router(config: Config, providers: dict[str, Provider]) -> Router:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
@@ -21,22 +21,17 @@ import trio
 import trio.testing
 from attrs import Factory, define, evolve
 
-from agentd.core.agent_loop import AgentLoop
-from agentd.core.api import Api, Settings
-from agentd.core.bus import Bus
+from agentd.core.api import Api
 from agentd.core.index import index_change
-from agentd.core.live import DraftSaver, Live
-from agentd.core.prompt import Facts
-from agentd.core.sessions import Sessions
-from agentd.core.tools import Tools
+from agentd.core.live import Live
 from agentd.daemon import Daemon, Parts, notify
 from agentd.ipc import Listener
 from agentd.ports import Models
 from agentd.store.opening import open_inline
 from agentwire import config
 from agentwire.errors import Stopping, StorageFull, StoreError
-from agentwire.types import ModelInfo, ProviderStatus
-from tests.fakes.house import OWNER, SETTINGS, TrioClock
+from agentwire.types import ProviderStatus
+from tests.fakes.house import OWNER, TrioClock, core
 from tests.fakes.models import FakeModels, Say
 from tests.store.running import fill, noise
 
@@ -97,27 +92,20 @@ def settings(home: Path, *overrides: str) -> config.Config:
 def build(home: Path, models: Models = HELLO, *overrides: str) -> Boot:
     """What `wiring.build` does, with a scripted model and no socket. The log is a file: the next boot finds it."""
     store = open_inline(index_change, TrioClock(), str(home / "agentd.db"))
-    bus, saver, tools = Bus(), DraftSaver(store), Tools(())
-    facts = Facts(date="Monday", platform="Linux", user="ann")
-    loop = AgentLoop(store, bus, models, tools, saver, TrioClock(), lambda: facts, SETTINGS)
-    sessions = Sessions(store, bus, loop, tools, unload_after=600.0)
     daemon = Daemon(settings(home, *overrides), TrioClock(), secrets.token_hex(4))
+    made = core(store, models, (), daemon)
     happened: list[str] = []
     parts = Parts(
         store=store,
-        bus=bus,
-        sessions=sessions,
+        bus=made.bus,
+        sessions=made.sessions,
         services=[partial(serve, happened)],
-        background=[saver.run, sessions.upkeep],
+        background=[made.saver.run, made.upkeep.run],
         prewarm=partial(prewarm, happened),
         providers=lambda: (ProviderStatus(name="fake", state="ready"),),
+        recovery=made.recovery,
     )
-    limits = Settings(model="fake/model", max_steps=20, values=(), warnings=())
-    return Boot(daemon, parts, Api(store, sessions, daemon, limits, no_models, lambda model: model), NoSocket(happened), happened)
-
-
-async def no_models() -> Sequence[ModelInfo]:
-    return ()
+    return Boot(daemon, parts, made.api, NoSocket(happened), happened)
 
 
 async def serve(happened: list[str], *, task_status: Any) -> None:

@@ -13,15 +13,14 @@ from uuid import uuid4
 
 import structlog
 import trio
-from attrs import frozen
 
 from agentd.core import decide
 from agentd.core.bus import Bus
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
 from agentd.core.live import DraftSaver, Live
-from agentd.core.permit import Policy
 from agentd.core.prompt import Facts, build_prompt
+from agentd.core.settings import Current
 from agentd.core.state import Call
 from agentd.core.tools import Planner, Tools, finished
 from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
@@ -43,12 +42,6 @@ class _ReplyTooLong(Exception):
     pass
 
 
-@frozen(kw_only=True)
-class LoopSettings:
-    policy: Policy
-    approval_deadline: float  # seconds
-
-
 class AgentLoop:
     """Runs turns. One instance serves all sessions; everything about a turn is in its `Live`."""
 
@@ -61,7 +54,7 @@ class AgentLoop:
         saver: DraftSaver,
         clock: Clock,
         facts: Callable[[], Facts],
-        settings: LoopSettings,
+        settings: Current,
     ) -> None:
         self._store, self._bus, self._models, self._tools = store, bus, models, tools
         self._saver, self._clock, self._facts, self._settings = saver, clock, facts, settings
@@ -175,10 +168,10 @@ class AgentLoop:
         )
         planner = Planner(
             tools=self._tools,
-            policy=self._settings.policy,
+            policy=self._settings().policy,
             turn=turn.number,
             interactive=turn.interactive,
-            approve_until=self._clock.now() + self._settings.approval_deadline,
+            approve_until=self._clock.now() + self._settings().approval_deadline,
         )
         return [message, *planner.plan(calls), *decide.last_words(live.state, message)]
 
@@ -208,7 +201,9 @@ class AgentLoop:
 
     async def _run_call(self, live: Live, turn: int, call: Call) -> None:
         began = trio.current_time()
-        context = ToolContext(call=call.id, session=live.state.id, cwd=live.state.cwd, environment=live.state.environment)
+        variables = {f"AGENTD_VAR_{name}": value for name, value in live.state.variables.items()}
+        environment = {**live.state.environment, **variables}
+        context = ToolContext(call=call.id, session=live.state.id, cwd=live.state.cwd, environment=environment)
         outcome = await self._outcome(call, context)
         parts = await self._bounded(live.state.id, outcome)
         seconds = round(trio.current_time() - began, 3)
@@ -233,7 +228,7 @@ class AgentLoop:
         """Until something changes in the session, or the first deadline passes: then the answer is no."""
         now = self._clock.now()
         first = min(calls, key=_expiry)
-        left = min(max(0.0, _expiry(first) - now), self._settings.approval_deadline)
+        left = min(max(0.0, _expiry(first) - now), self._settings().approval_deadline)
         with trio.move_on_after(left) as timer:
             await live.changed()
         if timer.cancelled_caught and first.awaits_answer and live.reserve_answer(first.id, "the deadline"):

@@ -11,6 +11,7 @@ from attrs import define, field
 from agentd.core.draft import Draft
 from agentd.core.state import SessionState
 from agentd.ports import NewEvent, Store
+from agentwire.errors import NotFound
 from agentwire.events import ToolFinished
 from agentwire.types import SessionView
 
@@ -88,6 +89,11 @@ class Live:
             approvals=tuple(call.approval for call in calls if call.approval and call.awaits_answer),
             draft=self.draft.view if self.draft else None,
         )
+
+
+def unknown_session(ref: str) -> NotFound:
+    """What to say of a session that is not there, was deleted, or is somebody else's."""
+    return NotFound(f"there is no session {ref}; `agentctl session list` shows yours")
 
 
 class DraftSaver:

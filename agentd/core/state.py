@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from agentd.ports import Message
 from agentwire import events as ev
@@ -20,10 +20,12 @@ from agentwire.types import (
     CallOutcome,
     Decision,
     Effect,
+    Part,
     PendingApproval,
+    Preferences,
     QueuedInput,
-    ReplyPart,
     SessionInfo,
+    SessionSettings,
     SessionStatus,
     StopReason,
     Text,
@@ -31,7 +33,7 @@ from agentwire.types import (
     Usage,
 )
 
-STATE_VERSION = "1"
+STATE_VERSION = "2"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
@@ -92,6 +94,11 @@ class SessionState:
     cwd: str = "/"
     model: str = ""
     environment: dict[str, str] = field(factory=dict)
+    parent: str = ""
+    max_steps: int = 0
+    instructions: str = ""
+    pinned: bool = False
+    variables: dict[str, str] = field(factory=dict)
     created_at: float = 0.0
     updated_at: float = 0.0
     seq: int = 0
@@ -126,7 +133,21 @@ class SessionState:
             updated_at=self.updated_at,
             turns=self.turns,
             queued=len(self.queue),
+            pinned=self.pinned,
+            parent=self.parent,
         )
+
+    @property
+    def settings(self) -> SessionSettings:
+        chosen = Preferences(model=self.model, max_steps=self.max_steps, instructions=self.instructions, pinned=self.pinned)
+        return SessionSettings(preferences=chosen, variables=dict(self.variables))
+
+    @property
+    def complete(self) -> bool:
+        """No step is half done: the messages end where a conversation may be taken up."""
+        if self.turn is None:
+            return True
+        return self.turn.steps > 0 and not self.turn.open_calls and self.turn.stop != "interrupted" and not self.turn.steered
 
     @property
     def interrupted(self) -> bool:
@@ -153,11 +174,31 @@ def title_of(parts: tuple[Text, ...]) -> str:
 def _created(state: SessionState, body: ev.SessionCreated, event: ev.Event) -> None:
     state.title, state.cwd, state.model = body.title, body.cwd, body.model
     state.environment = dict(body.environment)
+    state.parent = body.parent
     state.created_at = event.at
 
 
 def _renamed(state: SessionState, body: ev.SessionRenamed, _: ev.Event) -> None:
     state.title = body.title
+
+
+def _configured(state: SessionState, body: ev.SessionConfigured, _: ev.Event) -> None:
+    for name, value in asdict(body.preferences).items():
+        if value is not None:
+            setattr(state, name, value)
+    for name, given in body.variables.items():
+        if given is None:
+            state.variables.pop(name, None)
+        else:
+            state.variables[name] = given
+
+
+def _message_added(state: SessionState, body: ev.MessageAdded, _: ev.Event) -> None:
+    last = state.messages[-1] if state.messages else None
+    if last is not None and last.role == body.role != "user":  # one message that was too large for one event
+        state.messages[-1] = Message(body.role, _joined(last.parts, body.parts))
+    else:
+        state.messages.append(Message(body.role, body.parts))
 
 
 def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
@@ -210,7 +251,7 @@ def _replied(state: SessionState, body: ev.AssistantMessage, _: ev.Event) -> Non
         turn.restarts = 0
 
 
-def _joined(first: tuple[Any, ...], second: tuple[ReplyPart, ...]) -> tuple[Any, ...]:
+def _joined(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:
     if first and second and isinstance(first[-1], Text) and isinstance(second[0], Text):
         return (*first[:-1], Text(text=first[-1].text + second[0].text), *second[1:])
     return (*first, *second)
@@ -267,6 +308,8 @@ def _turn_finished(state: SessionState, _body: ev.TurnFinished, _: ev.Event) -> 
 _APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {
     ev.SessionCreated: _created,
     ev.SessionRenamed: _renamed,
+    ev.SessionConfigured: _configured,
+    ev.MessageAdded: _message_added,
     ev.InputAccepted: _accepted,
     ev.TurnStarted: _turn_started,
     ev.TurnResumed: _turn_resumed,

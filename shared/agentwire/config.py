@@ -15,7 +15,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
-from agentwire.config_kinds import MODEL, PATH, RULES, SECRET, URL, Kind, choice, masked, seconds, shown, whole
+from agentwire.config_kinds import MODEL, PATH, RULES, SECRET, URL, Kind, choice, days, masked, seconds, shown, whole
 from agentwire.config_sources import Layers, Read, Value, read_file
 from agentwire.environment import ENVIRONMENT, PREFIX
 from agentwire.paths import Paths, locate
@@ -86,6 +86,14 @@ class DaemonConfig:
 
 
 @frozen
+class CleanupConfig:
+    """Sessions that are deleted by themselves, looked for every hour. Never what is pinned, at work or watched."""
+
+    idle_days: float = _setting(0.0, days(0, 36_500), "Delete sessions in which nothing has happened for so many days; 0: never.")
+    age_days: float = _setting(0.0, days(0, 36_500), "Delete sessions that were created so many days ago; 0: never.")
+
+
+@frozen
 class Permissions:
     """Rules `Tool` or `Tool(pattern)`; deny > ask > allow."""
 
@@ -128,6 +136,7 @@ class Config:
     turn: TurnConfig = field(factory=TurnConfig)
     timeouts: Timeouts = field(factory=Timeouts)
     daemon: DaemonConfig = field(factory=DaemonConfig)
+    cleanup: CleanupConfig = field(factory=CleanupConfig)
     permissions: Permissions = field(factory=Permissions)
     providers: ProvidersConfig = field(factory=ProvidersConfig)
     paths: Paths

@@ -34,7 +34,15 @@ def whole(low: int, high: int) -> Kind:
 
 
 def seconds(low: float, high: float) -> Kind:
-    expected = f"a number of seconds from {low:.10g} to {high:.10g}"
+    return _amount("seconds", low, high)
+
+
+def days(low: float, high: float) -> Kind:
+    return _amount("days", low, high)
+
+
+def _amount(unit: str, low: float, high: float) -> Kind:
+    expected = f"a number of {unit} from {low:.10g} to {high:.10g}"
 
     def check(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high:  # NaN fails the comparison

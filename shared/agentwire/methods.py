@@ -179,9 +179,9 @@ class AddMessages:
 
 @frozen(kw_only=True)
 class AddedMessages:
-    """`total`: how many messages the session has now."""
+    """The messages are durable; `seq` is that of the last event they became."""
 
-    total: int
+    seq: int
 
 
 @frozen(kw_only=True)

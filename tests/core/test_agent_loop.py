@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
-from agentd.core.agent_loop import LoopSettings
-from agentd.core.permit import Policy
 from agentd.ports import Prompt
 from agentwire.errors import AuthFailed, Conflict, NotFound, ProviderDown
 from agentwire.types import BlobRef, SessionFilter, Text
-from tests.fakes.house import House, open_house
+from tests.fakes.house import SETTINGS, House, open_house
 from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, said, spec
 
@@ -225,7 +224,7 @@ async def test_an_approval_is_bound_to_its_call(autojump_clock: trio.testing.Moc
 
 async def test_an_unanswered_question_is_denied_at_its_deadline(autojump_clock: trio.testing.MockClock) -> None:
     """The model learns that nobody answered; the denial is counted."""
-    settings = LoopSettings(policy=Policy(), approval_deadline=60.0)
+    settings = evolve(SETTINGS, approval_deadline=60.0)
     tools = FakeTools([spec("look", policy="ask")])
     async with open_house(FakeModels(after_tools(Ask([("look", "{}")]), Say(["ok"]))), tools, settings=settings) as house:
         live = await house.create()

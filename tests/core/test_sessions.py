@@ -10,9 +10,10 @@ import pytest
 import trio
 import trio.testing
 
+from agentd.core.admission import MAX_QUEUED
 from agentd.core.index import index_change
 from agentd.core.live import Live
-from agentd.core.sessions import _CODE, MAX_QUEUED
+from agentd.core.loading import _CODE
 from agentd.ports import ToolOutcome
 from agentd.store.opening import open_inline
 from agentwire.errors import Conflict, NotFound, Overloaded, Stopping
@@ -53,7 +54,7 @@ def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
             await house.prompt(live, "one")
             await house.idle(live)
             live.used = -10_000
-            await house.sessions._tend(live)
+            await house.upkeep._tend(live)
             again = await house.sessions.open("local", live.state.id)
             assert again is not live and again.state == live.state and again.saved_seq == live.state.seq
             await house.prompt(again, "two")
@@ -206,7 +207,7 @@ def test_a_turn_cut_by_a_stop_goes_on_in_the_next_boot(tmp_path: Path) -> None:
             await trio.testing.wait_all_tasks_blocked()
         assert live.state.turn is not None and live.state.turn.stop == "interrupted"
         async with open_house(FakeModels(lambda prompt: Say(["sentence."])), path=path) as house:
-            await house.sessions.recover(resume=True, clean=True, grace=0)
+            await house.recover(resume=True, clean=True, grace=0)
             live = await house.sessions.open("local", live.state.id)
             await house.idle(live)
             assert live.state.messages[-1].parts[0].text == "Half a sentence."  # type: ignore[union-attr]
@@ -243,7 +244,7 @@ def test_an_unknown_effect_goes_on_only_under_somebodys_eyes(tmp_path: Path, wat
         await left_open(path, *DOUBT)
         tools = FakeTools([spec("look")])
         async with open_house(HELLO, tools, path=path) as house:
-            await house.sessions.recover(resume=True, clean=False, grace=10.0)
+            await house.recover(resume=True, clean=False, grace=10.0)
             live = await house.sessions.open("local", "a" * 32)
             if watched:
                 house.sessions.watch(live, 1)
@@ -266,7 +267,7 @@ def test_how_often_a_turn_is_resumed(tmp_path: Path, resumes: int, resume: bool,
     async def main() -> None:
         await left_open(path, *DOUBT[:3], *[ev.TurnResumed(turn=1, resumes=number + 1) for number in range(resumes)])
         async with open_house(HELLO, path=path) as house:
-            await house.sessions.recover(resume=resume, clean=False, grace=0)
+            await house.recover(resume=resume, clean=False, grace=0)
             live = await house.sessions.open("local", "a" * 32)
             await house.idle(live)
             assert house.events[-1].body.outcome == outcome
@@ -284,7 +285,7 @@ def test_queued_inputs_run_after_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
         await left_open(path, created(), accepted(1, "a"), accepted(2, "b"))
         async with open_house(HELLO, path=path) as house:
-            await house.sessions.recover(resume=True, clean=False, grace=0)
+            await house.recover(resume=True, clean=False, grace=0)
             live = await house.sessions.open("local", "a" * 32)
             await house.idle(live)
             assert [body.input for body in (event.body for event in house.events) if hasattr(body, "input")] == [1, 2]

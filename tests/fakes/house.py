@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 from attrs import define, field
 
-from agentd.core.agent_loop import AgentLoop, LoopSettings
-from agentd.core.api import Api, Caller, Settings
+from agentd.core.agent_loop import AgentLoop
+from agentd.core.api import Api, Caller
+from agentd.core.api_daemon import Host
+from agentd.core.assembly import Core, assemble
 from agentd.core.bus import Bus
 from agentd.core.index import index_change
-from agentd.core.live import DraftSaver, Live
+from agentd.core.live import Live
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
 from agentd.core.sessions import Sessions
-from agentd.core.tools import Tools
+from agentd.core.settings import Settings
+from agentd.core.upkeep import Upkeep
 from agentd.ports import Models, ToolSource
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline
@@ -24,7 +27,7 @@ from agentwire import events as ev
 from agentwire.types import DaemonStatus, ModelInfo
 
 OWNER = Caller(user="local", admin=True)
-SETTINGS = LoopSettings(policy=Policy(), approval_deadline=3600.0)
+SETTINGS = Settings(model="fake/model", max_steps=20, policy=Policy(), approval_deadline=3600.0, unload_after=600.0)
 
 
 class TrioClock:
@@ -48,12 +51,34 @@ class FakeHost:
 @define
 class House:
     store: EventLog
-    bus: Bus
-    sessions: Sessions
-    loop: AgentLoop
-    api: Api
+    core: Core
     host: FakeHost
+    work: trio.Nursery | None = None
     events: list[ev.Event] = field(factory=list)  # every committed event, in order
+
+    @property
+    def bus(self) -> Bus:
+        return self.core.bus
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.core.sessions
+
+    @property
+    def loop(self) -> AgentLoop:
+        return self.core.loop
+
+    @property
+    def upkeep(self) -> Upkeep:
+        return self.core.upkeep
+
+    @property
+    def api(self) -> Api:
+        return self.core.api
+
+    async def recover(self, *, resume: bool = True, clean: bool = False, grace: float = 0.0) -> None:
+        assert self.work is not None
+        await self.core.recovery(resume=resume, clean=clean, grace=grace).run(self.work)
 
     async def call(self, method: str, **params: object) -> object:
         return await self.api.dispatch(OWNER, method, params)
@@ -78,36 +103,45 @@ class House:
         return [event.kind for event in self.events if event.stream == live.state.id]
 
 
+def core(store: EventLog, models: Models, sources: Sequence[ToolSource], host: Host, settings: Settings = SETTINGS) -> Core:
+    """As `wiring.build` puts it together, on trio's clock."""
+    facts = Facts(date="Monday", platform="Linux", user="ann")
+    return assemble(
+        store=store,
+        models=models,
+        sources=sources,
+        clock=TrioClock(),
+        facts=lambda: facts,
+        settings=lambda: settings,
+        host=host,
+        listing=_no_models,
+        resolve=lambda model: model,
+    )
+
+
+async def _no_models() -> Sequence[ModelInfo]:
+    return ()
+
+
 @asynccontextmanager
 async def open_house(
-    models: Models, *sources: ToolSource, path: str = ":memory:", settings: LoopSettings = SETTINGS, store: EventLog | None = None
+    models: Models, *sources: ToolSource, path: str = ":memory:", settings: Settings = SETTINGS, store: EventLog | None = None
 ) -> AsyncIterator[House]:
     """A running core; leaving the scope stops it in good order."""
     store = store or open_inline(index_change, TrioClock(), path)
-    bus, saver, tools = Bus(), DraftSaver(store), Tools(sources)
-    facts = Facts(date="Monday", platform="Linux", user="ann")
-    loop = AgentLoop(store, bus, models, tools, saver, TrioClock(), lambda: facts, settings)
-    sessions = Sessions(store, bus, loop, tools, unload_after=600.0)
     host = FakeHost()
-
-    async def listing() -> list[ModelInfo]:
-        return []
-
-    api = Api(
-        store, sessions, host, Settings(model="fake/model", max_steps=20, values=(), warnings=()), listing, lambda model: model
-    )
-    house = House(store, bus, sessions, loop, api, host)
+    house = House(store, core(store, models, sources, host, settings), host)
 
     def on_commit(event: ev.Event) -> None:
         house.events.append(event)
-        sessions.on_commit(event)
+        house.sessions.on_commit(event)
 
     async with trio.open_nursery() as outer:
         await outer.start(store.run, on_commit)
-        async with trio.open_nursery() as work:
-            await work.start(sessions.run_work)
-            work.start_soon(saver.run)
+        async with trio.open_nursery() as background:
+            house.work = await background.start(house.sessions.run_work)
+            background.start_soon(house.core.saver.run)
             yield house
-            sessions.stop()
-            work.cancel_scope.cancel()
+            house.sessions.stop()
+            background.cancel_scope.cancel()
         store.close()

@@ -61,7 +61,7 @@ async def run_until_death(store: EventLog, tools: FakeTools) -> None:
 async def finish(path: str, tools: FakeTools) -> tuple[list[Message], list[str]]:
     """Restart as often as it takes; the history of the one session, and its kinds."""
     async with open_house(FakeModels(two_tools), tools, path=path) as house:
-        await house.sessions.recover(resume=True, clean=False, grace=0.0)
+        await house.recover(resume=True, clean=False, grace=0.0)
         rows = await house.store.sessions("local", SessionFilter(), before="", limit=2)
         if not rows:
             return [], []

@@ -1,0 +1,75 @@
+"""A session's state out of the store: its snapshot if there is a usable one, and the events since."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+import structlog
+from attrs import evolve
+
+from agentd.core.live import Live
+from agentd.core.state import STATE_VERSION, SessionState
+from agentd.ports import Store
+from agentwire import __version__, convert
+from agentwire import events as ev
+from agentwire.errors import AgentError, InternalError
+
+log = structlog.get_logger()
+
+_PAGE = 1000
+_CODE = f"{__version__}/{STATE_VERSION}"
+
+
+async def load(store: Store, session: str) -> Live | None:
+    """The session as the log has it; None if it has no such stream.
+
+    Error handling: InternalError for a log that cannot be read: that session's problem, and nobody else's.
+    """
+    try:
+        return await _load(store, session)
+    except AgentError:
+        raise
+    except Exception as error:
+        log.exception("session_unreadable", session=session)
+        raise InternalError(f"the log of session {session} cannot be read: {error!r}") from None
+
+
+async def _load(store: Store, session: str) -> Live | None:
+    state = await _snapshot(store, session)
+    saved = state.seq if state else 0
+    async for event in events_of(store, session, after=saved):
+        state = state or SessionState(session, event.user)
+        state.apply(event)
+    if state is None:
+        return None
+    live = Live.of(state)
+    live.saved_seq = saved
+    return live
+
+
+async def _snapshot(store: Store, session: str) -> SessionState | None:
+    """None if there is none, or none that can be read: the log has everything."""
+    found = await store.load_snapshot(session, _CODE)
+    if found is None:
+        return None
+    try:
+        return convert.structure_stored(msgspec.json.decode(found[1]), SessionState)
+    except (ValueError, msgspec.DecodeError) as error:
+        log.warning("snapshot_unreadable", session=session, reason=str(error))
+        return None
+
+
+async def save(store: Store, live: Live) -> None:
+    """Write a snapshot of what is there now."""
+    seq, state = live.state.seq, msgspec.json.encode(live.state)
+    await store.save_snapshot(live.state.id, seq, _CODE, state)
+    live.saved_seq = seq
+
+
+async def events_of(store: Store, session: str, *, after: int = 0) -> AsyncIterator[ev.Event]:
+    """Every event of the stream behind `after`, with its body."""
+    while page := await store.read(session, after=after, limit=_PAGE):
+        for event in page:
+            yield evolve(event, body=convert.structure_body(event.kind, event.version, event.data))
+        after = page[-1].seq
