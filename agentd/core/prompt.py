@@ -44,6 +44,11 @@ dependent ones into the next. A result that says `unknown` or `interrupted` mean
 repeat it. A denied call is the user's decision: do not try to get the same effect another way; say what you would need.
 """
 
+_INSTRUCTIONS = """
+# Instructions for this session
+{instructions}
+"""
+
 # Measured on 24 simple questions: this one 20 right, longer ones that ask for truth and brevity 17.
 _EMBEDDED = "You are a helpful assistant.\nAnswer briefly and correctly."
 
@@ -74,10 +79,12 @@ def build_prompt(state: SessionState, limits: ModelLimits, facts: Facts, tools: 
 
 
 def _system(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec]) -> str:
-    if limits.family == "embedded":
-        return _EMBEDDED
-    text = _LARGE.format(user=facts.user, date=facts.date, platform=facts.platform, cwd=state.cwd)
-    return text + _TOOLS if tools else text
+    text = _EMBEDDED
+    if limits.family == "large":
+        text = _LARGE.format(user=facts.user, date=facts.date, platform=facts.platform, cwd=state.cwd)
+    if limits.family == "large" and tools:
+        text += _TOOLS
+    return text + _INSTRUCTIONS.format(instructions=state.instructions) if state.instructions else text
 
 
 def _continuing(state: SessionState) -> bool:
