@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any
 
 import trio
 from attrs import define, field
 
 from agentwire.errors import Stopping, Unreachable
-from tests.fakes.history import Screen, ends, gap_free, iterate, outcomes, text_of
+from tests.fakes.history import at_rest, ends, text_of
 from tests.fakes.real import PATIENCE, Daemon, Home, Models, Peer, call, eventually, rule
+from tests.fakes.verdict import judge
+from tests.fakes.witness import Sight, Witness
 
 ORPHAN_SECONDS = 3.0
 """promises.md says 1 s; a child that is still starting when the daemon dies needs a processor to notice, and CI has few."""
@@ -46,53 +47,34 @@ WHOLE = "".join(f"w{number} " for count in (50, 15, 60) for number in range(coun
 
 @define(eq=False)
 class Follower:
-    """A client that watches one session through every restart with `after`, and keeps what it saw."""
+    """A client that watches one session through every restart with `after`."""
 
     session: str
     life: Life
-    seen: list[dict[str, Any]] = field(factory=list)
-    screen: Screen = field(factory=Screen)
-    _boot: str = ""
+    witness: Witness = field(factory=Witness)
+
+    @property
+    def sight(self) -> Sight:
+        return self.witness.sight(self.session)
 
     async def watch(self, peer: Peer) -> None:
-        after = self.seen[-1]["seq"] if self.seen else 0
-        self._arrive((await peer.call("session/watch", session=self.session, after=after))["boot"])
+        await peer.call("session/watch", session=self.session, after=self.sight.newest)
         while True:
-            self._take(await peer.event())
+            await peer.event()
             self.life.tick()
-
-    def _arrive(self, boot: str) -> None:
-        if boot != self._boot:  # what another boot showed of a reply that never became a message is withdrawn
-            known = {(event["data"]["turn"], event["data"]["step"]) for event in self.seen if event["kind"] == "assistant_message"}
-            self.screen.shown = {key: text for key, text in self.screen.shown.items() if key[:2] in known}
-        self._boot = boot
-
-    def _take(self, event: dict[str, Any]) -> None:
-        self.screen.take(event)
-        if "seq" in event:
-            self.seen.append(event)
-        if event["kind"] == "assistant_message":
-            self._compare(event["data"])
-
-    def _compare(self, message: dict[str, Any]) -> None:
-        """Whoever saw the reply stream saw exactly what became the message."""
-        said = "".join(part["text"] for part in message["parts"] if part["kind"] == "text")
-        shown = self.screen.shown.get((message["turn"], message["step"], 0), said)
-        assert shown == said, f"turn {message['turn']} step {message['step']}: shown {shown!r}, kept {said!r}"
 
     def answered(self, number: int) -> bool:
         """The turn of input `number` was seen to end."""
-        turns = [
-            event["data"]["turn"] for event in self.seen if event["kind"] == "turn_started" and event["data"]["input"] == number
-        ]
-        return bool(turns) and turns[0] in ends(self.seen)
+        seen = self.sight.log
+        turns = [event["data"]["turn"] for event in seen if event["kind"] == "turn_started" and event["data"]["input"] == number]
+        return bool(turns) and turns[0] in ends(seen)
 
 
 @define(eq=False)
 class Life:
     """One home, its daemons one after the other, and their clients.
 
-    `acknowledged`: the prompts the daemon answered to, as (follower, text) -> answer. `asking`: those it has not yet.
+    `promised`: the inputs the daemon has acknowledged, as (follower, number). `asking`: prompts it has not answered to yet.
     """
 
     home: Home
@@ -100,7 +82,8 @@ class Life:
     random: Random
     daemon: Daemon
     followers: list[Follower] = field(factory=list)
-    acknowledged: dict[tuple[Follower, str], dict[str, Any]] = field(factory=dict)
+    witnesses: list[Witness] = field(factory=list)
+    promised: list[tuple[Follower, int]] = field(factory=list)
     asking: int = 0
     _next: trio.Event = field(factory=trio.Event)  # set when the daemon after this one is there
     _moment: trio.Event = field(factory=trio.Event)
@@ -108,12 +91,13 @@ class Life:
 
     # --- clients -----------------------------------------------------------------------------------------------------------
 
-    async def through_it_all(self, action: Callable[[Peer], Awaitable[None]]) -> None:
+    async def through_it_all(self, action: Callable[[Peer], Awaitable[None]], witness: Witness) -> None:
         """Run `action` on a connection; when that breaks, again on one to the next daemon, until it returns."""
+        self.witnesses.append(witness)
         while True:
             following = self._next
             try:
-                async with self.daemon.connect() as peer:
+                async with self.daemon.connect(witness) as peer:
                     return await action(peer)
             except (OSError, Unreachable, Stopping):
                 await following.wait()
@@ -122,10 +106,11 @@ class Life:
         """Prompt with a key, again and again until it is acknowledged."""
 
         async def prompt(peer: Peer) -> None:
-            self.acknowledged[follower, text] = await peer.prompt(follower.session, text, key=text)
+            answer = await peer.prompt(follower.session, text, key=text)
+            self.promised.append((follower, answer["input"]))
 
         self.asking += 1
-        await self.through_it_all(prompt)
+        await self.through_it_all(prompt, Witness())
         self.asking -= 1
         self.tick()
 
@@ -137,7 +122,7 @@ class Life:
 
     @property
     def quiet(self) -> bool:
-        return not self.asking and all(one.answered(answer["input"]) for (one, _), answer in self.acknowledged.items())
+        return not self.asking and all(follower.answered(number) for follower, number in self.promised)
 
     async def moment(self, frames: int) -> None:
         """Wait until clients have seen so many more frames, or everything is done."""
@@ -166,57 +151,19 @@ class Life:
 
     async def check(self) -> None:
         """Compare what clients saw and were promised with what the log says."""
-        lines = Counter(words[0] for words in iterate(self.home.path / "effects"))
-        assert not [number for number, times in lines.items() if times > 1], f"repeated: {lines}"
         async with self.daemon.connect() as peer:
-            for follower in self.followers:
-                log = await peer.log(follower.session)
-                gap_free(log)
-                ends(log)
-                _as_it_was_seen(follower, log)
-                _acknowledged(self.acknowledged, follower, log)
-                _effects(log, lines)
-
-
-def _as_it_was_seen(follower: Follower, log: Sequence[dict[str, Any]]) -> None:
-    """Every event once, in order, the same for whoever saw it and whoever reads it later."""
-    seen = list(follower.seen)
-    assert seen == log[: len(seen)]
-
-
-def _acknowledged(
-    promises: Mapping[tuple[Follower, str], dict[str, Any]], follower: Follower, log: Sequence[dict[str, Any]]
-) -> None:
-    """Every acknowledged input is there, where the answer said, and once."""
-    inputs = [event for event in log if event["kind"] == "input_accepted"]
-    texts = Counter(event["data"]["parts"][0]["text"] for event in inputs)
-    assert not [text for text, times in texts.items() if times > 1], "one key, two inputs"
-    for (whose, text), answer in promises.items():
-        if whose is follower:
-            event = log[answer["seq"] - 1]
-            assert (event["kind"], event["data"]["input"]) == ("input_accepted", answer["input"])
-            assert event["data"]["parts"][0]["text"] == text
-
-
-def _effects(log: Sequence[dict[str, Any]], lines: Mapping[str, int]) -> None:
-    """No effect without a `tool_started` before it, no `ok` without its effect."""
-    started = {event["data"]["call"] for event in log if event["kind"] == "tool_started"}
-    notes = {event["data"]["call"] for event in log if event["kind"] == "tool_planned" and event["data"]["name"] == "note"}
-    ours = {number for number in lines if number in notes}
-    assert ours <= started
-    assert {number for number, outcome in outcomes(log).items() if outcome == "ok"} & notes <= ours
+            await judge(peer, self.witnesses, self.home.path / "effects", "note")
 
 
 def complete(follower: Follower) -> None:
-    """Every turn is over; one that was done has the whole text, once."""
-    log = follower.seen
+    """Every turn is over; one that was done has the whole text, once, in the log and before the eyes of whoever followed it."""
+    log = follower.sight.log
     resumes = Counter(event["data"]["turn"] for event in log if event["kind"] == "turn_resumed" and event["data"]["resumes"] == 3)
-    started = [event["data"]["turn"] for event in log if event["kind"] == "turn_started"]
-    assert sorted(ends(log)) == started
+    at_rest(log)
     for turn, outcome in ends(log).items():
         assert outcome == "done" or (outcome == "interrupted" and resumes[turn]), f"turn {turn} is {outcome}"
         if outcome == "done":
-            assert text_of(log, turn) == WHOLE
+            assert text_of(log, turn) == follower.sight.screen.text(turn) == WHOLE
 
 
 @asynccontextmanager
@@ -231,7 +178,7 @@ async def life(seed: int, models: Models, sessions: int) -> AsyncIterator[Life]:
                     session = (await peer.call("session/create", cwd="/"))["id"]
                     one.followers.append(Follower(session, one))
             for follower in one.followers:
-                nursery.start_soon(one.through_it_all, follower.watch)
+                nursery.start_soon(one.through_it_all, follower.watch, follower.witness)
             try:
                 yield one
             except BaseException:

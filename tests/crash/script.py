@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from tests.fakes.history import gap_free
+from tests.fakes.history import valid
 from tests.fakes.real import Home, Peer, call, rule, say
 
 TOOLS = """
@@ -74,5 +74,5 @@ async def finished(peer: Peer, session: str, turn: int = 1) -> list[dict[str, An
     await peer.call("session/watch", session=session, after=0)
     await peer.until("turn_finished", turn=turn)
     log = await peer.log(session)
-    gap_free(log)
+    valid(log)
     return log

@@ -31,6 +31,7 @@ import trio
 
 from agentwire.codec import FrameReader, Oversized, decode, request
 from agentwire.errors import Unreachable, from_wire
+from tests.fakes.witness import Witness
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 30.0
@@ -197,17 +198,17 @@ class Daemon:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @asynccontextmanager
-    async def connect(self, **hello: Any) -> AsyncIterator[Peer]:
+    async def connect(self, witness: Witness | None = None, **hello: Any) -> AsyncIterator[Peer]:
         """A client that has shaken hands."""
-        async with self.open() as peer:
+        async with self.open(witness) as peer:
             peer.initialized = await peer.call("initialize", protocol=1, client="test", **hello)
             yield peer
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Peer]:
+    async def open(self, witness: Witness | None = None) -> AsyncIterator[Peer]:
         """A bare connection."""
         async with await trio.open_unix_socket(self.home.socket) as stream:
-            yield Peer(stream)
+            yield Peer(stream, witness)
 
 
 def _read_line(read: int) -> bytes:
@@ -224,13 +225,16 @@ def _read_line(read: int) -> bytes:
 
 
 class Peer:
-    """One connection. Events that come while an answer is awaited wait in `events`. Used by one task at a time.
+    """One connection. Events that come while an answer is awaited wait in `events`. Used by one task at a time. Its witness hears
+    what is asked with `ask` and every frame.
 
     Error handling: Unreachable when the daemon hangs up, the daemon's AgentError for an error answer, trio.TooSlowError.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
+    def __init__(self, stream: trio.SocketStream, witness: Witness | None = None) -> None:
+        self.stream, self._witness = stream, witness
+        if witness:
+            witness.connects()
         self.events: deque[dict[str, Any]] = deque()
         self.initialized: dict[str, Any] = {}
         self._reader = FrameReader()
@@ -251,7 +255,10 @@ class Peer:
                 self._frames.extend(self._reader.feed(await self._receive()))
         frame = self._frames.popleft()
         assert isinstance(frame, bytes), "the daemon sent a frame over the cap"
-        return decode(frame)
+        message = decode(frame)
+        if self._witness:
+            self._witness.hears(message)
+        return message
 
     async def _receive(self) -> bytes:
         try:
@@ -265,6 +272,8 @@ class Peer:
     async def ask(self, method: str, **params: Any) -> int:
         """Send a request without waiting; returns its id."""
         self._number += 1
+        if self._witness:
+            self._witness.asks(self._number, method, params)
         await self.send(request(self._number, method, params))
         return self._number
 

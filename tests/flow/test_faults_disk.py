@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from agentwire.errors import StorageFull, StoreError
-from tests.fakes.history import ends, gap_free, iterate, outcomes
+from tests.fakes.history import ends, iterate, outcomes, valid
 from tests.fakes.real import Daemon, Home, Models, Peer, call, eventually, rule, say
 
 pytestmark = pytest.mark.slow
@@ -142,7 +142,7 @@ async def test_writes_are_refused_and_reading_works_until_space_returns(daemon: 
         await peer.until("turn_finished", turn=2, outcome="done")
         assert not (await peer.call("daemon/status"))["storage"]["full"]
         log = await peer.log(session)
-        gap_free(log)
+        valid(log)
         assert ends(log) == {1: "done", 2: "done"}
     assert await daemon.stop() == 0
 
@@ -165,7 +165,7 @@ async def test_the_outcome_of_a_running_tool_is_kept_and_the_turn_goes_on_by_its
         assert (await peer.until("tool_finished"))["data"]["outcome"] == "ok"
         assert (await peer.until("turn_finished"))["data"]["outcome"] == "done"
         assert len(list(iterate(home.path / "done"))) == 1
-        gap_free(await peer.log(session))
+        valid(await peer.log(session))
 
 
 async def test_a_reply_that_streams_is_shown_and_kept(daemon: Daemon) -> None:
@@ -264,7 +264,7 @@ async def test_a_log_that_cannot_be_written_any_more_ends_the_daemon(models: Mod
             assert "locked" in home.stderr
         daemon = home.start(models)
         async with daemon.connect() as peer:
-            gap_free(await peer.log(session))
+            valid(await peer.log(session))
             await peer.call("session/watch", session=session)
             await peer.prompt(session, "hello", key="k")
             await peer.until("turn_finished", turn=1, outcome="done")

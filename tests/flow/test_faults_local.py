@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.history import Screen, ends, gap_free, text_of
+from tests.fakes.history import Screen, ends, text_of, valid
 from tests.fakes.real import Home, Peer, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.model, pytest.mark.timeout(180)]
@@ -52,7 +52,7 @@ async def the_end(peer: Peer, session: str, screen: Screen) -> dict[str, Any]:
     while (event := await peer.event())["kind"] != "turn_finished":
         screen.take(event)
     log = await peer.log(session)
-    gap_free(log)
+    valid(log)
     for message in (event["data"] for event in log if event["kind"] == "assistant_message"):
         shown = screen.shown.get((message["turn"], message["step"], 0))
         assert shown is None or shown == "".join(part["text"] for part in message["parts"])
@@ -99,7 +99,7 @@ async def test_the_daemon_is_killed_in_the_middle_of_an_answer(home: Home) -> No
         await peer.until("turn_resumed")
         await peer.until("turn_finished", outcome="done")
         log = await peer.log(session)
-        gap_free(log)
+        valid(log)
         assert ends(log) == {1: "done"}
     assert await daemon.stop() == 0
 

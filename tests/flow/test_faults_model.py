@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from attrs import Factory, frozen
 
-from tests.fakes.history import Screen, ends, gap_free, iterate, outcomes, text_of
+from tests.fakes.history import at_rest, ends, outcomes, text_of
 from tests.fakes.real import Daemon, Home, Models, call, rule, say
+from tests.fakes.verdict import judge
+from tests.fakes.witness import Witness
 
 TOOLS = """
 import os
@@ -146,48 +148,26 @@ def daemon(models: Models) -> Iterator[Daemon]:
 async def test_a_model_server_that(daemon: Daemon, models: Models, name: str) -> None:
     """The turn ends as it should, the message has all that was shown, once, and the session goes on."""
     case = CASES[name]
-    async with daemon.connect() as peer:
+    witness = Witness()
+    async with daemon.connect(witness) as peer:
         session = await peer.create()
         await peer.prompt(session, name)
-        screen = Screen()
-        while (event := await peer.event())["kind"] != "turn_finished":
-            screen.take(event)
-        log = await peer.log(session)
-        gap_free(log)
-        end = event["data"]
+        end = (await peer.until("turn_finished"))["data"]
+        log = (await judge(peer, [witness], daemon.home.path / "notes", "note"))[session]
+        at_rest(log)
         assert (end["outcome"], end["error"] and end["error"]["code"]) == (case.outcome, case.error or None), end
         assert len([1 for event in log if event["kind"] == "reply_restarted"]) == case.seams
         assert list(outcomes(log).values()) == case.calls
-        _same_text(log, screen, case)
+        assert witness.sight(session).screen.text(1) == text_of(log, 1)
+        if case.text:
+            assert text_of(log, 1) == case.text
+        elif case.outcome == "done":
+            assert [event["data"]["stop"] for event in log if event["kind"] == "assistant_message"] == ["length"]
+            assert len(text_of(log, 1)) > 100_000
         assert len(models.requests(f'"{name}"')) == case.requests
-        _once(daemon, log)
         await peer.prompt(session, "and now?")
         assert (await peer.until("turn_finished", turn=2))["data"]["outcome"] == "done"
         assert ends(await peer.log(session)) == {1: case.outcome, 2: "done"}
-
-
-def _same_text(log: list[dict[str, Any]], screen: Screen, case: Case) -> None:
-    """What was shown, step by step, is what the log has, part by part; tool calls aside."""
-    messages = {event["data"]["step"]: event["data"] for event in log if event["kind"] == "assistant_message"}
-    for step, message in messages.items():
-        shown = "".join(text for (_, at, part), text in sorted(screen.shown.items()) if at == step and _is_text(message, part))
-        assert shown == "".join(part["text"] for part in message["parts"] if part["kind"] == "text")
-    if case.text:
-        assert text_of(log, 1) == case.text
-    elif case.outcome == "done":
-        assert messages[0]["stop"] == "length"
-        assert len(text_of(log, 1)) > 100_000
-
-
-def _is_text(message: dict[str, Any], part: int) -> bool:
-    kinds = [part["kind"] for part in message["parts"]]
-    return part < len(kinds) and kinds[part] == "text"
-
-
-def _once(daemon: Daemon, log: list[dict[str, Any]]) -> None:
-    """Each call that ended well has written its line, once."""
-    lines = [words[0] for words in iterate(daemon.home.path / "notes")]
-    assert all(lines.count(number) == 1 for number, outcome in outcomes(log).items() if outcome == "ok")
 
 
 async def test_a_turn_that_waits_for_a_hanging_server_is_cancelled_at_once(daemon: Daemon) -> None:

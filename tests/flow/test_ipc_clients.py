@@ -10,7 +10,7 @@ import trio
 
 from agentwire.codec import encode, request
 from agentwire.errors import AgentError, Conflict, Overloaded
-from tests.fakes.history import Screen, ends, gap_free, iterate, text_of
+from tests.fakes.history import Screen, ends, iterate, text_of, valid
 from tests.fakes.real import Daemon, Home, Models, Peer, call, rule, say
 
 TOOLS = """
@@ -118,7 +118,7 @@ async def test_a_long_session_is_read_in_pages_that_fit_frames(daemon: Daemon) -
             await peer.prompt(session, "z" * 900_000)
             await _settled(peer, [session])  # what waits together is bounded
         log = await peer.log(session)
-        gap_free(log)
+        valid(log)
         back: list[Any] = []
         while not back or back[0]["seq"] > 1:
             page = await peer.call("event/list", session=session, before=back[0]["seq"] if back else 10**9)
@@ -236,7 +236,7 @@ async def test_a_prompt_whose_sender_hangs_up_is_run_all_the_same(daemon: Daemon
         for number in range(1, 11):
             await peer.until("turn_finished", turn=number, outcome="done")
         log = await peer.log(session)
-        gap_free(log)
+        valid(log)
         assert ends(log) == dict.fromkeys(range(1, 11), "done")
 
 

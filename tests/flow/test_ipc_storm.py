@@ -13,9 +13,11 @@ import trio
 from agentwire.codec import encode
 from agentwire.errors import AgentError
 from agentwire.methods import METHODS
-from tests.fakes.crowd import RULES, TOOLS, calm, client, valid
-from tests.fakes.history import iterate
+from tests.fakes.crowd import RULES, TOOLS, calm, client
+from tests.fakes.history import at_rest
 from tests.fakes.real import Daemon, Home, Models, Peer
+from tests.fakes.verdict import judge
+from tests.fakes.witness import Witness
 
 pytestmark = pytest.mark.slow
 
@@ -108,19 +110,20 @@ async def _code(peer: Peer, number: str) -> str:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(2))
 async def test_a_crowd_on_the_same_sessions(daemon: Daemon, seed: int) -> None:
-    """Eight clients prompt, steer, interrupt, cancel, answer and delete: afterwards every session is idle and its log valid."""
-    codes: Counter[str] = Counter()
+    """Eight clients prompt, steer, interrupt, cancel, answer and delete: afterwards every session is idle, and its log has what
+    they were promised and saw."""
+    codes, witnesses = Counter[str](), [Witness() for _ in range(8)]
     async with daemon.connect() as peer:
         sessions = [(await peer.call("session/create", cwd="/"))["id"] for _ in range(3)]
         async with trio.open_nursery() as nursery:
-            for number in range(8):
-                nursery.start_soon(client, daemon, 100 * seed + number, sessions, codes)
+            for number, witness in enumerate(witnesses):
+                nursery.start_soon(client, daemon, 100 * seed + number, sessions, codes, witness)
         assert codes["ok"] > 200
         assert set(codes) <= {"ok", "not_found", "conflict"}, daemon.home.log[-3000:]
         there = {row["id"] for row in (await peer.call("session/list", limit=1000))["sessions"]}
         for session in there & set(sessions):
             await calm(peer, session)
-            log = await peer.log(session)
-            valid(log, Counter(words[0] for words in iterate(daemon.home.path / "effects")))
+        for log in (await judge(peer, witnesses, daemon.home.path / "effects", "note", "pay")).values():
+            at_rest(log)
         assert (await peer.call("daemon/status"))["running"] == 0
     assert daemon.process.poll() is None
