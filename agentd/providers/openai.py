@@ -142,10 +142,8 @@ class OpenAIProvider:
 
         try:
             return Sdk(self._base, self._config.api_key or _NO_KEY, self._timeouts.connect)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HttpError) as error:
             raise ProviderError(f"no connection to {self._who} can be made: {error}. Check {', '.join(ENVIRONMENT)}.") from None
-        except HttpError as error:
-            raise ProviderError(f"no request to {self._who} can be made: {error}. Check the API key.") from None
 
     # --- exchanges ------------------------------------------------------------------------------------------------------------
 

@@ -84,11 +84,14 @@ async def test_connections_are_used_again() -> None:
 
 
 async def test_many_at_once() -> None:
-    """Streams do not wait for each other."""
-    async with wired([Reply([Tokens(20, delay=0.001)])]) as (server, provider), trio.open_nursery() as nursery:
-        for _ in range(50):
-            nursery.start_soon(ask, provider)
-    assert len(server.seen) == 50
+    """A hundred streams of one provider do not wait for each other; afterwards their connections serve the next hundred."""
+    async with wired([Reply([Tokens(20, delay=0.001)])]) as (server, provider):
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for _ in range(100):
+                    nursery.start_soon(ask, provider)
+    assert len(server.seen) == 200
+    assert server.connections == 100
 
 
 async def test_cancelling_closes_the_exchange() -> None:
