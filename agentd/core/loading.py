@@ -54,7 +54,7 @@ async def _snapshot(store: Store, session: str) -> SessionState | None:
     if found is None:
         return None
     try:
-        return convert.structure_stored(msgspec.json.decode(found[1]), SessionState)
+        return convert.structure_stored(found[1], SessionState)
     except (ValueError, msgspec.DecodeError) as error:
         log.warning("snapshot_unreadable", session=session, reason=str(error))
         return None
