@@ -1,8 +1,8 @@
-"""OpenAI's Chat Completions dialect, sans-IO: a prompt -> the request's bytes; the response's bytes in any split -> deltas.
+"""OpenAI's Chat Completions dialect, sans-IO: the response's bytes in any split -> deltas (the request: chat_request.py).
 
-Theory of operation: `encode_request` builds plain values and lets msgspec write them. `ChatDecoder` reads the events of one
-streamed reply. All that one `feed` brought becomes at most one `PartText` per part: the caller pays per read, not per token.
-The reply's `Stop` is held back until `[DONE]` or the end of the body: usage comes after the finish reason, and `Stop` is last.
+Theory of operation: `ChatDecoder` reads the events of one streamed reply. All that one `feed` brought becomes at most one
+`PartText` per part: the caller pays per read, not per token. The reply's `Stop` is held back until `[DONE]` or the end of the body:
+usage comes after the finish reason, and `Stop` is last.
 
 Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
 """
@@ -10,121 +10,17 @@ Hosts differ from the original in many small ways; each tolerance below has the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Spent, Stop, ToolSpec
+from agentd.ports import Delta, PartStart, PartText, Spent, Stop
 from agentd.providers.chat_errors import classify
 from agentd.providers.sse import SseError, SseReader
 from agentwire.errors import ProviderDown, ProviderError
-from agentwire.types import BlobRef, PartKind, StopReason, Text, ToolCall, ToolResult, Usage
-from agentwire.types import Reasoning as ReasoningPart
-
-CONTINUE: Final = (
-    "[Your last message was cut off by a network failure. Go on exactly where it stopped, in the middle of the word if need be. "
-    "Do not repeat anything, do not comment on this.]"
-)
-"""Asks for the rest of a reply where the host cannot continue an assistant message itself."""
-
-# --- the request ---------------------------------------------------------------------------------------------------------------
-
-_encoder = msgspec.json.Encoder()
-_arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def encode_request(
-    prompt: Prompt,
-    *,
-    official: bool = False,
-    reasoning: bool = False,
-    prefill: bool = False,
-    extra: Mapping[str, Any] | None = None,
-) -> bytes:
-    """The body of a streaming request.
-
-    `official`: the host is OpenAI's own, which wants `max_completion_tokens` (its reasoning models refuse the old name) and routes
-    by `prompt_cache_key`; every compatible host understands `max_tokens`, and not all the new name. `reasoning`: assistant messages
-    with tool calls carry `reasoning_content`, which DeepSeek demands. `prefill`: the host goes on from a last assistant message by
-    itself. `extra` is added on top, for a host's own fields.
-    """
-    body: dict[str, Any] = {"model": prompt.model, "messages": list(_messages(prompt, reasoning=reasoning, prefill=prefill))}
-    body |= {"stream": True, "stream_options": {"include_usage": True}}
-    if prompt.tools:
-        body["tools"] = [_tool(tool) for tool in prompt.tools]
-    if prompt.max_output:
-        body["max_completion_tokens" if official else "max_tokens"] = prompt.max_output
-    if official and prompt.session:
-        body["prompt_cache_key"] = prompt.session
-    if extra:
-        body |= extra
-    try:
-        return _encoder.encode(body)
-    except UnicodeEncodeError:  # a lone surrogate somewhere in the history: replaced, as on our own wire
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _messages(prompt: Prompt, *, reasoning: bool, prefill: bool) -> Iterator[dict[str, Any]]:
-    if prompt.system:
-        yield {"role": "system", "content": prompt.system}
-    said: dict[str, Any] = {}
-    for message in prompt.messages:
-        if message.role == "tool":
-            yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
-        elif message.role == "user":
-            said = {"role": "user", "content": _text(message)}
-            yield said
-        elif said := _assistant(message, reasoning=reasoning):
-            yield said
-    if prompt.continuing and not prefill and said.get("role") == "assistant":
-        yield {"role": "user", "content": CONTINUE}
-
-
-def _text(message: Message) -> str:
-    return "".join([part.text for part in message.parts if isinstance(part, Text)])
-
-
-def _assistant(message: Message, *, reasoning: bool) -> dict[str, Any]:
-    """Empty if there is nothing in it to send (only thoughts, or cut off at once): hosts refuse an empty message."""
-    calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCall)]
-    text = _text(message)
-    if not calls:
-        return {"role": "assistant", "content": text} if text else {}
-    said: dict[str, Any] = {"role": "assistant", "content": text or None, "tool_calls": calls}
-    if reasoning:
-        said["reasoning_content"] = "".join([part.text for part in message.parts if isinstance(part, ReasoningPart)])
-    return said
-
-
-def _tool_call(call: ToolCall) -> dict[str, Any]:
-    """Invalid arguments are wrapped: vLLM and llama.cpp parse them in their chat template and fail the whole request."""
-    arguments = call.arguments_json
-    try:
-        _arguments.decode(arguments)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        arguments = json.dumps({"invalid_json": arguments})
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def _result(result: ToolResult) -> dict[str, Any]:
-    content = "".join([_output(part) for part in result.parts])
-    return {"role": "tool", "tool_call_id": result.call, "content": f"Error: {content}" if result.is_error else content}
-
-
-def _output(part: Text | BlobRef) -> str:
-    if isinstance(part, Text):
-        return part.text
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}
-
-
-# --- the reply -----------------------------------------------------------------------------------------------------------------
+from agentwire.types import PartKind, StopReason, Usage
 
 
 class _Function(Struct, gc=False):

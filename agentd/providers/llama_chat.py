@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from agentd.ports import Delta, Prompt, Stream
-from agentd.providers.chat_dialect import ChatDecoder, encode_request
+from agentd.providers.chat_dialect import ChatDecoder
 from agentd.providers.chat_errors import classify
+from agentd.providers.chat_request import encode_request
 from agentwire.config import Timeouts
 from agentwire.errors import ProviderDown, ProviderError
 

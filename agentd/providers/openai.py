@@ -17,8 +17,9 @@ import trio
 from attrs import evolve
 
 from agentd.ports import Delta, ModelLimits, Prompt, Stream
-from agentd.providers.chat_dialect import ChatDecoder, encode_request
+from agentd.providers.chat_dialect import ChatDecoder
 from agentd.providers.chat_errors import classify, retry_after
+from agentd.providers.chat_request import ChatRequests
 from agentd.providers.http1 import HttpError
 from agentwire.config import OpenAIConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown, ProviderError
@@ -70,6 +71,7 @@ class OpenAIProvider:
         self._base = config.base_url or OFFICIAL
         self._official = urlsplit(self._base).hostname == urlsplit(OFFICIAL).hostname
         self._who = urlsplit(self._base).netloc.rpartition("@")[2] or self._base
+        self._requests = ChatRequests(official=self._official, reasoning="deepseek" in self._who)
         self._loading = trio.Lock()
         self._sdk: Sdk | None = None
         self._first = ""  # the model an empty name stands for
@@ -110,7 +112,7 @@ class OpenAIProvider:
         sdk = await self._ready()
         if not prompt.model:
             prompt = evolve(prompt, model=await self._first_model(sdk))
-        body = encode_request(prompt, official=self._official, reasoning="deepseek" in self._who)
+        body = self._requests.encode(prompt)
         began = trio.current_time()
         answer = await self._post(sdk, body, began)
         try:
@@ -147,7 +149,7 @@ class OpenAIProvider:
 
     # --- exchanges ------------------------------------------------------------------------------------------------------------
 
-    async def _post(self, sdk: Sdk, body: bytes, began: float) -> Answer:
+    async def _post(self, sdk: Sdk, body: Sequence[bytes], began: float) -> Answer:
         """The answer whose body is the stream. Raises the ProviderError for anything else."""
         with trio.move_on_at(began + min(self._timeouts.first_event, self._timeouts.step)):
             try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from agentd.providers.chat_dialect import CONTINUE
+from agentd.providers.chat_request import CONTINUE
 from tests.fakes.model_script import (
     Answer,
     Call,
