@@ -30,8 +30,9 @@ _DAY = 86400.0
 _MONTH = 31 * _DAY
 
 
-def _setting(default: Any, kind: Kind, doc: str, *, env: tuple[str, ...] = (), secret: bool = False) -> Any:
-    metadata = {"kind": kind, "doc": doc, "env": env, "secret": secret}
+def _setting(default: Any, kind: Kind, doc: str, *, env: tuple[str, ...] = (), secret: bool = False, live: bool = True) -> Any:
+    """`live`: a reload makes a new value count at once; else it waits for a restart."""
+    metadata = {"kind": kind, "doc": doc, "env": env, "secret": secret, "live": live}
     return field(default=default, converter=kind.check, repr=not secret, metadata=metadata)
 
 
@@ -53,6 +54,12 @@ class LogConfig:
         "text", choice("text", "json"), "`json` is one object a line, for machines.", env=("LOG_FORMAT",)
     )
     file: str = _setting("", PATH, "The log file; empty: `agentd.log` in the log directory (`agentctl paths`).", env=("LOG_FILE",))
+    max_bytes: int = _setting(
+        10_000_000,
+        whole(0, 1_000_000_000_000),
+        "Bytes after which a new log file is begun; 0: never. The old one gets the suffix `.1`.",
+    )
+    keep: int = _setting(5, whole(0, 1000), "Old log files that are kept.")
 
 
 @frozen
@@ -73,7 +80,7 @@ class TurnConfig:
 class Timeouts:
     """Of one model request, in seconds."""
 
-    connect: float = _setting(10.0, seconds(0.001, _DAY), "To connect to a model server.")
+    connect: float = _setting(10.0, seconds(0.001, _DAY), "To connect to a model server.", live=False)
     first_event: float = _setting(120.0, seconds(0.001, _DAY), "From the request to the first event of the reply.")
     between_events: float = _setting(60.0, seconds(0.001, _DAY), "Between two events of a reply; pings do not count.")
     step: float = _setting(900.0, seconds(0.001, _DAY), "For one whole model request.")
@@ -106,16 +113,18 @@ class Permissions:
 class OpenAIConfig:
     """Of OpenAI, or of any server that speaks its Chat Completions. Empty `base_url`: OpenAI's own."""
 
-    api_key: str = _setting("", SECRET, "The API key.", env=("OPENAI_API_KEY",), secret=True)
-    base_url: str = _setting("", URL, "Where a compatible server is; empty: OpenAI's own.", env=("OPENAI_BASE_URL",))
-    context: int = _setting(128_000, whole(1024, 100_000_000), "Tokens a request may hold.")
+    api_key: str = _setting("", SECRET, "The API key.", env=("OPENAI_API_KEY",), secret=True, live=False)
+    base_url: str = _setting("", URL, "Where a compatible server is; empty: OpenAI's own.", env=("OPENAI_BASE_URL",), live=False)
+    context: int = _setting(128_000, whole(1024, 100_000_000), "Tokens a request may hold.", live=False)
 
 
 @frozen
 class LocalConfig:
-    idle_stop: float = _setting(600.0, seconds(0, _MONTH), "Seconds without a request after which the model's process ends.")
-    threads: int = _setting(0, whole(0, 1024), "CPU threads; 0: half the cores.")
-    context: int = _setting(4096, whole(256, 1_000_000), "Tokens a request may hold.")
+    idle_stop: float = _setting(
+        600.0, seconds(0, _MONTH), "Seconds without a request after which the model's process ends.", live=False
+    )
+    threads: int = _setting(0, whole(0, 1024), "CPU threads; 0: half the cores.", live=False)
+    context: int = _setting(4096, whole(256, 1_000_000), "Tokens a request may hold.", live=False)
 
 
 @frozen
@@ -126,7 +135,8 @@ class ProvidersConfig:
 
 @frozen(kw_only=True)
 class Config:
-    """What the daemon was started with; it never changes. `environment`: ENVIRONMENT as in force here, to compare clients with."""
+    """What the daemon goes by; a reload puts another in its place. `environment`: ENVIRONMENT as in force here, to compare clients
+    with."""
 
     model: str = _setting("", MODEL, "The default model; empty: chosen, see below.")
     default_provider: str = _setting(
@@ -147,13 +157,15 @@ class Config:
 
 @frozen(kw_only=True)
 class Key:
-    """One row of the table. `env`: names in the order they are looked for, the first that is set counts. Lists have none."""
+    """One row of the table. `env`: names in the order they are looked for, the first that is set counts. Lists have none. `live`: a
+    new value counts as soon as it is read again; else it waits for a restart."""
 
     name: str
     kind: Kind
     default: Any
     env: tuple[str, ...]
     secret: bool
+    live: bool
     doc: str
 
 
@@ -170,6 +182,7 @@ def _keys(cls: type[Any], prefix: str = "") -> Iterator[Key]:
                 default=attribute.default,
                 env=own + about["env"],
                 secret=about["secret"],
+                live=about["live"],
                 doc=about["doc"],
             )
 

@@ -213,7 +213,7 @@ def test_keys_are_derived_from_the_classes() -> None:
 
 @pytest.mark.parametrize("name", sorted(KEYS))
 def test_key_is_documented(name: str) -> None:
-    """docs/configuration.md has a row with the key, all its variables and its default."""
+    """docs/configuration.md has a row with the key, its default, all its variables, and when a new value counts."""
     key = KEYS[name]
     text = (ROOT / "docs" / "configuration.md").read_text()
     row = re.search(rf"^\| `{re.escape(name)}` \|.*$", text, re.MULTILINE)
@@ -222,6 +222,7 @@ def test_key_is_documented(name: str) -> None:
     written = f"{key.default:g}" if isinstance(key.default, float) else "[]" if key.default == () else str(key.default)
     assert cells[1] == (f"`{written}`" if written else "")
     assert all(f"`{variable}`" in cells[2] for variable in key.env)
+    assert cells[3] == ("at once" if key.live else "after a restart")
 
 
 def test_files_are_read_by_default(tmp_path: Path) -> None:
