@@ -99,6 +99,17 @@ def positive(text: str) -> int:
     return value
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def span(text: str) -> float:
+    """A span of time in seconds: `30s`, `15m`, `12h`, `7d`."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not (number.isascii() and number.isdecimal()) or int(number) == 0:
+        raise argparse.ArgumentTypeError(f"expected a span of time such as 30s, 15m, 12h or 7d, got {text!r}")
+    return float(int(number) * _UNITS[unit])
+
+
 def _texts(description: str, examples: str) -> tuple[str, str]:
     """Description and epilog."""
     lines = "\n".join(f"  {line}" for line in examples.strip().splitlines())

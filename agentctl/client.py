@@ -7,6 +7,7 @@ hence the guard below, which type checkers read as true.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 from collections import deque
@@ -93,13 +94,16 @@ class Client:
     def events(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """The events of this connection's watches as they come, for ever.
 
-        Raises `Unreachable` when the daemon goes away, `DeadlineExceeded` when nothing comes for `timeout` seconds.
+        Raises `Unreachable` when the daemon goes away, `DeadlineExceeded` when nothing comes for `timeout` seconds, and
+        `BrokenPipeError` when whoever read our stdout is gone: nobody would see what comes.
         """
         while True:
             while self._events:
                 yield self._events.popleft()
             self._sock.settimeout(timeout)
             try:
+                if not self._frames:
+                    _wait(self._sock, timeout)
                 self._keep(self._message())
             except TimeoutError:
                 raise DeadlineExceeded(f"nothing came from the daemon for {timeout:g} s; see `agentctl daemon logs`") from None
@@ -186,6 +190,23 @@ def open_socket(paths: Paths) -> socket.socket:
             f"no daemon answers on {paths.socket} ({error.strerror or error}); start it with `agentctl daemon start`"
         ) from None
     return sock
+
+
+def _wait(sock: socket.socket, timeout: float | None) -> None:
+    """Until there is something to read. Raises TimeoutError, or BrokenPipeError if our stdout is a pipe that nobody reads."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    if sys.stdout is not None:
+        poll.register(1, 0)  # the errors are reported unasked
+    while True:
+        ready = dict(poll.poll(None if timeout is None else timeout * 1000))
+        if not ready:
+            raise TimeoutError
+        if ready.get(1, 0) & select.POLLERR:
+            raise BrokenPipeError
+        if sock.fileno() in ready:
+            return
+        poll.unregister(1)  # a terminal that hung up, or no stdout at all: not a pipe's end
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:

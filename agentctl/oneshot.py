@@ -171,7 +171,10 @@ class Run:
                     f"not known: see `agentctl session show {self._session}`"
                 )
             result.feed(event["kind"], event["data"])
-            self._report.event(event, ours=result.concerns(event["data"]))
+            ours = result.concerns(event["data"])
+            self._report.event(event, ours=ours)
+            if ours and event["kind"] == "assistant_message" and event["data"]["stop"] == "length":
+                self._out.note("the reply reached its length limit: it is not complete")
             if result.finished:
                 return
 

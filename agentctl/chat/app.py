@@ -93,6 +93,10 @@ class Front:
         if self.screen:
             self.screen.show(lines)
 
+    def fill(self, text: str) -> None:
+        if self.screen:
+            self.screen.fill(text)
+
     def refresh(self) -> None:
         if self.screen:
             self.screen.refresh()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agentctl.chat import attach, commands, render
+from agentctl.chat.branches import Branches
 from agentctl.chat.connection import Connection, Event
 from agentctl.chat.link import Job, Link
 from agentctl.chat.render import Line, line, seam
@@ -28,6 +29,7 @@ class Screen(Protocol):
     """Where lines go."""
 
     def show(self, lines: Sequence[Line]) -> None: ...
+    def fill(self, text: str) -> None: ...
     def refresh(self) -> None: ...
     def leave(self, code: int) -> None: ...
 
@@ -40,6 +42,7 @@ class Chat:
         self.transcript = Transcript(model=options.model or "")
         self.hint = ""
         self.link = Link(paths, environ, self)
+        self._branches = Branches(self, paths, cwd)
         self._lock = asyncio.Lock()
         self._model = options.model or ""  # for the next messages; empty: the session's
         self._listed: list[str] = []  # the sessions of the last /resume
@@ -83,8 +86,11 @@ class Chat:
             return f"allow {one_line(next(iter(view.approvals.values())).name, 40)}? y or n [REASON], then Enter"
         return "running, Esc interrupts" if view.turn is not None else "idle"
 
-    def _say(self, *news: Line) -> None:
+    def say(self, *news: Line) -> None:
         self._screen.show(self.transcript.note(*news))
+
+    def fill(self, text: str) -> None:
+        self._screen.fill(text)
 
     # --- what the user does (keys.Actions) --------------------------------------------------------------------------------------
 
@@ -103,10 +109,16 @@ class Chat:
         """A message to the running turn; without one it is an ordinary message."""
         self._prompt(text, "steer" if self.transcript.turn is not None else "queue")
 
-    def interrupt(self) -> None:
-        """Stops the running turn."""
-        if self.transcript.turn is not None and self.link.up:
+    def interrupt(self) -> bool:
+        """Stops the running turn; False if none runs."""
+        running = self.transcript.turn is not None
+        if running and self.link.up:
             self.link.do(self._cancel)
+        return running
+
+    def rewind(self) -> None:
+        """Shows what can be gone back to."""
+        self._branches.rewind("")
 
     def leave(self, code: int) -> None:
         """Ends the chat; the session goes on."""
@@ -148,7 +160,7 @@ class Chat:
                 await connection.call("approval/answer", {**bound, "decision": decision, "note": note})
             except (Conflict, NotFound) as error:
                 self.transcript.approvals.pop(approval.call, None)
-                self._say(line(f"too late: {error.message}", "warning"))
+                self.say(line(f"too late: {error.message}", "warning"))
 
         self.link.do(send)
         return True
@@ -159,36 +171,42 @@ class Chat:
         name, argument = command
         match name:
             case "help":
-                self._say(*(line(row, "notice") for row in commands.help_rows()))
+                self.say(*(line(row, "notice") for row in commands.help_rows()))
             case "new":
                 self.link.do(self._begin_anew)
             case "resume":
                 self.link.do(lambda connection: self._resume(connection, argument))
-            case "model" if argument:
-                self._model = argument
-                self._say(line(f"from the next message on: {argument}", "notice"))
+            case "fork" | "rewind" | "export":
+                getattr(self._branches, name)(argument)
             case "model":
-                self.link.do(self._list_models)
+                self._choose_model(argument)
             case "status":
                 self.link.do(self._show_status)
             case "queue" | "steer" | "interrupt" if argument:
                 self._prompt(argument, name if self.transcript.turn is not None else "queue")
             case "queue":
-                self._say(*self.waiting() or [line("nothing waits", "notice")])
+                self.say(*self.waiting() or [line("nothing waits", "notice")])
             case "interrupt":
                 self.interrupt()
             case "steer":
-                self._say(line("/steer TEXT: what should the running turn be told?", "warning"))
+                self.say(line("/steer TEXT: what should the running turn be told?", "warning"))
             case "quit" | "exit":
                 self.leave(0)
             case _:
-                self._say(line(commands.unknown(name), "warning"))
+                self.say(line(commands.unknown(name), "warning"))
+
+    def _choose_model(self, name: str) -> None:
+        if not name:
+            self.link.do(self._list_models)
+            return
+        self._model = name
+        self.say(line(f"from the next message on: {name}", "notice"))
 
     async def _begin_anew(self, connection: Connection) -> None:
         async with self._lock:
             await attach.unwatch(connection, self.transcript.session)
             self.transcript = Transcript(model=connection.initialized["model"], after=self.transcript)
-        self._say(line("new session: it begins with your next message", "notice"))
+        self.say(line("new session: it begins with your next message", "notice"))
 
     async def _resume(self, connection: Connection, choice: str) -> None:
         if not choice:
@@ -197,21 +215,21 @@ class Chat:
         listed = choice.isdigit() and 1 <= int(choice) <= len(self._listed)
         info = await connection.call("session/get", {"session": self._listed[int(choice) - 1] if listed else choice})
         if info["id"] == self.transcript.session:
-            self._say(line("this is the session you are in", "notice"))
+            self.say(line("this is the session you are in", "notice"))
             return
         await attach.unwatch(connection, self.transcript.session)
-        self._say(seam(f"session {render.short(info['id'])} {one_line(info['title'], 60)}".rstrip()))
+        self.say(seam(f"session {render.short(info['id'])} {one_line(info['title'], 60)}".rstrip()))
         await self._attach(connection, info["id"])
 
     async def _list_sessions(self, connection: Connection) -> None:
         sessions = (await connection.call("session/list", {"limit": RECENT}))["sessions"]
         self._listed = [info["id"] for info in sessions]
         rows = [commands.session_row(number, info) for number, info in enumerate(sessions, 1)]
-        self._say(*(line(row, "notice") for row in rows or ["there are no sessions yet"]))
+        self.say(*(line(row, "notice") for row in rows or ["there are no sessions yet"]))
 
     async def _list_models(self, connection: Connection) -> None:
         models = (await connection.call("model/list", {}))["models"]
-        self._say(*(line(commands.model_row(model), "notice") for model in models))
+        self.say(*(line(commands.model_row(model), "notice") for model in models))
 
     async def _show_status(self, connection: Connection) -> None:
         status = await connection.call("daemon/status", {})
@@ -220,7 +238,7 @@ class Chat:
         daemon = f"daemon {status['version']}, pid {status['pid']}, {sessions}, {status['running']} running"
         session = f"session {self.transcript.session or 'none yet'}, model {self._model or self.transcript.model}"
         warnings = (line(warning, "warning") for warning in status["warnings"])
-        self._say(line(daemon, "notice"), line(session, "notice"), *warnings)
+        self.say(line(daemon, "notice"), line(session, "notice"), *warnings)
 
     # --- what the daemon does (link.Owner) --------------------------------------------------------------------------------------
 
@@ -247,7 +265,7 @@ class Chat:
 
     def failed(self, job: Job, error: AgentError) -> None:
         unsent = f" (not sent: {one_line(job.label, 60)})" if job.label else ""
-        self._say(line(f"error: {one_line(error.message, 2000)}{unsent}", "error"))
+        self.say(line(f"error: {one_line(error.message, 2000)}{unsent}", "error"))
 
     def changed(self) -> None:
         self._screen.refresh()
@@ -289,16 +307,22 @@ class Chat:
             head.append(line(f"the daemon has other values of {names}; `agentctl daemon restart` takes yours", "warning"))
         if self._options.continue_last and not session:
             head.append(line("no earlier session in this directory: this is a new one", "notice"))
-        self._say(*head)
+        self.say(*head)
         if session:
             await self._attach(connection, session)
 
-    async def _attach(self, connection: Connection, session: str) -> None:
+    async def move(self, connection: Connection, session: str) -> None:
+        """To another session, whose conversation is on the screen already."""
+        await attach.unwatch(connection, self.transcript.session)
+        await self._attach(connection, session, show=False)
+
+    async def _attach(self, connection: Connection, session: str, *, show: bool = True) -> None:
         async with self._lock:
             if session != self.transcript.session:
                 self.transcript = Transcript(after=self.transcript)
             self.transcript, news = await attach.attach(connection, session, self.transcript)
-            self._screen.show(news)
+            if show:
+                self._screen.show(news)
 
 
 def here() -> str:

@@ -14,6 +14,9 @@ HELP = {
     "help": "this list",
     "new": "a new session (begins with your next message)",
     "resume": "the recent sessions; /resume NUMBER or ID goes on with one",
+    "fork": "goes on in a copy of this session; /fork TITLE gives it a title",
+    "rewind": "the last messages; /rewind NUMBER goes back to before one (Esc Esc)",
+    "export": "/export FILE writes the session: .md to be read, .json with everything",
     "model": "the models; /model NAME uses one from the next message on",
     "status": "how the daemon and this session are",
     "queue": "what waits; /queue TEXT sends after the running turn, as Enter does",
@@ -26,6 +29,7 @@ KEYS = {
     "Alt+Enter, Ctrl+J": "a new line",
     "Alt+S": "send to the running turn",
     "Esc": "interrupt the running turn",
+    "Esc Esc": "go back to an earlier message",
     "Ctrl+R": "search the history",
     "Ctrl+C": "clear, then leave",
     "Ctrl+D": "leave",
@@ -62,6 +66,11 @@ def session_row(number: int, info: Mapping[str, Any]) -> str:
     """One line of /resume."""
     title = one_line(info["title"], 50) or "(no title)"
     return f"  {number:2}  {short(info['id'])}  {title}  {info['status']}  {one_line(info['cwd'], 60)}"
+
+
+def input_row(number: int, text: str) -> str:
+    """One line of /rewind."""
+    return f"  {number:2}  {one_line(text, 100)}"
 
 
 def model_row(model: Mapping[str, Any]) -> str:

@@ -17,12 +17,16 @@ class Actions(Protocol):
     def entered(self, text: str) -> bool:
         """Takes a line that was sent; False leaves it in the input."""
 
+    def interrupt(self) -> bool:
+        """Stops the running turn; False if none runs."""
+
     def steer(self, text: str) -> None: ...
-    def interrupt(self) -> None: ...
+    def rewind(self) -> None: ...
     def leave(self, code: int) -> None: ...
 
 
 EXIT_HINT = "Ctrl+C again leaves; what runs goes on in the daemon"
+REWIND_HINT = "Esc again goes back to an earlier message"
 
 
 def bindings(actions: Actions) -> KeyBindings:
@@ -47,8 +51,13 @@ def bindings(actions: Actions) -> KeyBindings:
             _sent(event.current_buffer)
 
     @keys.add("escape", filter=editing)
-    def _escape(_event: KeyPressEvent) -> None:
-        actions.interrupt()
+    def _interrupt_then_rewind(event: KeyPressEvent) -> None:
+        if actions.interrupt() or event.current_buffer.text:
+            return
+        again, actions.hint = actions.hint == REWIND_HINT, REWIND_HINT
+        if again:
+            actions.hint = ""
+            actions.rewind()
 
     @keys.add("c-c", filter=editing)
     def _clear_then_leave(event: KeyPressEvent) -> None:

@@ -49,6 +49,29 @@ def replaced() -> Line:
     return seam("the session's history was replaced; from here on as it is now")
 
 
+def earlier(parent: str) -> Line:
+    """Stands above what was said elsewhere."""
+    return seam(f"earlier, in session {short(parent)}" if parent else "earlier")
+
+
+def configured(preferences: Mapping[str, Any], variables: Mapping[str, str | None]) -> Line:
+    """Settings that were changed; an empty one is as configured again."""
+    changed = [(name, value) for name, value in preferences.items() if value is not None]
+    changed += [(f"var.{name}", value) for name, value in variables.items()]
+    return line(f"settings: {', '.join(_setting(name, value) for name, value in changed)}", "notice")
+
+
+def _setting(name: str, value: object) -> str:
+    match value:
+        case True | False:
+            return f"{one_line(name, 80)}={str(value).lower()}"
+        case None:
+            return f"{one_line(name, 80)} taken away"
+        case "" | 0:
+            return f"{one_line(name, 80)} as configured"
+    return f"{one_line(name, 80)}={one_line(str(value), 60)}"
+
+
 def text_of(parts: Sequence[Mapping[str, Any]]) -> str:
     """The text of an input's or result's parts; of a blob its beginning."""
     return "\n".join(str(part.get("text", part.get("head", ""))) for part in parts)

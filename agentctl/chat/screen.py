@@ -16,6 +16,7 @@ from typing import Protocol
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import History, InMemoryHistory
@@ -192,6 +193,10 @@ class Screen:
         """Puts lines into the scrollback, above the live area, with the next redraw."""
         self._pending += lines
         self.app.invalidate()
+
+    def fill(self, text: str) -> None:
+        """Puts text into the input, before what is typed there, as if it had been typed."""
+        self.buffer.document = Document(text + self.buffer.text, len(text))
 
     def refresh(self) -> None:
         """Redraws the live area soon."""

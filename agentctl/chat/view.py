@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentctl.chat import render
 from agentctl.chat.draft import Draft, Gap
@@ -48,13 +48,21 @@ class Approval:
     arguments_hash: str
 
 
+class Past(NamedTuple):
+    """What was said to the model, and the event after which it had not been said yet."""
+
+    seq: int
+    text: str
+
+
 class Transcript:
     """What this client knows and has printed of one session. `missed`: a delta is missing, a fresh view must be loaded."""
 
     def __init__(self, session: str = "", model: str = "", after: Transcript | None = None) -> None:
         self.session, self.model = session, model
-        self.title = ""
+        self.title = self.parent = ""
         self.seq = 0
+        self.inputs: list[Past] = []
         self.turn: int | None = None
         self.queue: dict[int, Waiting] = {}
         self.approvals: dict[str, Approval] = {}
@@ -64,6 +72,7 @@ class Transcript:
         self.missed = False
         self._lost = False
         self._doubtful = False  # the last view knew nothing of our draft
+        self._added = False  # messages that were said elsewhere have been announced
         self._block: str = after._block if after else ""
 
     def apply(self, event: Data) -> list[Line]:
@@ -103,12 +112,34 @@ class Transcript:
     # --- events -------------------------------------------------------------------------------------------------------------------
 
     def _created(self, data: Data) -> list[Line]:
-        self.title, self.model = data["title"], data["model"]
+        self.title, self.model, self.parent = data["title"], data["model"], data.get("parent", "")
         return []
 
     def _renamed(self, data: Data) -> list[Line]:
         self.title = data["title"]
         return []
+
+    def _configured(self, data: Data) -> list[Line]:
+        self.model = data["preferences"]["model"] or self.model
+        return [render.configured(data["preferences"], data["variables"])]
+
+    def _message_added(self, data: Data) -> list[Line]:
+        """It looks as if it had been said here."""
+        news, self._added = ([] if self._added else [render.earlier(self.parent)]), True
+        match data["role"]:
+            case "user":
+                return news + self._said(render.text_of(data["parts"]))
+            case "assistant":
+                reply = Draft(0, 0)
+                reply.settle(data["parts"])
+                calls = [part for part in data["parts"] if part["kind"] == "tool_call"]
+                self.calls |= {part["id"]: Call(part["name"], part["arguments_json"]) for part in calls}
+                return news + reply.print_out(flush=True)
+            case _:
+                return news + [line for part in data["parts"] for line in self._result(part)]
+
+    def _result(self, part: Data) -> list[Line]:
+        return self._tool_finished({**part, "outcome": "error" if part["is_error"] else "ok"})
 
     def _accepted(self, data: Data) -> list[Line]:
         self.queue[data["input"]] = Waiting(render.text_of(data["parts"]), data["delivery"])
@@ -192,7 +223,11 @@ class Transcript:
 
     def _taken(self, number: int) -> list[Line]:
         taken = self.queue.pop(number, None)
-        return render.user(taken.text) if taken else []
+        return self._said(taken.text) if taken else []
+
+    def _said(self, text: str) -> list[Line]:
+        self.inputs.append(Past(self.seq - 1, text))
+        return render.user(text)
 
     def _flush(self) -> list[Line]:
         """Ends the draft: what is left of it is printed."""
@@ -282,6 +317,8 @@ def _spaced(news: Sequence[Line], block: str) -> tuple[list[Line], str]:
 _HANDLERS: dict[str, Callable[[Transcript, Data], list[Line]]] = {
     "session_created": Transcript._created,
     "session_renamed": Transcript._renamed,
+    "session_configured": Transcript._configured,
+    "message_added": Transcript._message_added,
     "input_accepted": Transcript._accepted,
     "turn_started": Transcript._turn_started,
     "turn_resumed": Transcript._resumed,

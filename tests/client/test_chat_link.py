@@ -28,10 +28,15 @@ class Tape:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.left: int | None = None
+        self.filled = ""
         self._changed = asyncio.Event()
 
     def show(self, lines: Sequence[Line]) -> None:
         self.lines += [item.text for item in lines]
+        self.refresh()
+
+    def fill(self, text: str) -> None:
+        self.filled = text
         self.refresh()
 
     def refresh(self) -> None:
@@ -54,12 +59,12 @@ class Tape:
 class Stage:
     """A chat with its daemon and its tape."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, cwd: str = "/here", **options: Any) -> None:
         self.paths = home(folder)
         self.daemon = FakeDaemon(self.paths.socket)
         self.tape = Tape()
         chosen = {"prompt": [], "session": "", "continue_last": False, "model": "", **options}
-        self.chat = Chat(self.paths, Namespace(**chosen), {"PATH": "/bin", "SECRET": "x"}, "/here", self.tape)
+        self.chat = Chat(self.paths, Namespace(**chosen), {"PATH": "/bin", "SECRET": "x"}, cwd, self.tape)
 
     async def begin_turn(self, text: str = "hello") -> None:
         self.chat.entered(text)

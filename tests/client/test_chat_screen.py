@@ -20,7 +20,7 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.utils import get_cwidth
 
 from agentctl.chat import app
-from agentctl.chat.keys import EXIT_HINT, bindings
+from agentctl.chat.keys import EXIT_HINT, REWIND_HINT, bindings
 from agentctl.chat.render import Line
 from agentctl.chat.screen import OneWrite, Screen, clip, extra_rows, wrap
 from agentwire.errors import InvalidParams
@@ -57,7 +57,7 @@ class Content:
         self.did: list[tuple[str, Any]] = []
         self.changed = asyncio.Event()
         self.lines: list[Line] = []
-        self.accepts = True
+        self.accepts, self.running = True, True
         self.screen: Screen | None = None
 
     def tail(self) -> Sequence[Line]:
@@ -82,8 +82,12 @@ class Content:
     def steer(self, text: str) -> None:
         self._note("steer", text)
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> bool:
         self._note("interrupt", None)
+        return self.running
+
+    def rewind(self) -> None:
+        self._note("rewind", None)
 
     def leave(self, code: int) -> None:
         assert self.screen
@@ -160,6 +164,46 @@ def test_keys(on_screen: OnScreen) -> None:
         ]
 
         keyboard.send_text("\x15\x04")  # the blanks are still there: Ctrl+D leaves only an empty input
+
+    assert on_screen(script) == 0
+
+
+def test_esc_esc_rewinds(on_screen: OnScreen) -> None:
+    """Esc interrupts while a turn runs; else it says that another goes back; not where something is typed, not after typing."""
+
+    async def script(terminal: Terminal) -> None:
+        keyboard, content, wire = terminal.keyboard, terminal.content, terminal.wire
+        keyboard.send_text("\x1b")
+        await content.done(1)
+        assert content.hint == ""
+        content.running = False
+        keyboard.send_text("\x1b")
+        await wire.until(lambda: content.hint == REWIND_HINT)
+        keyboard.send_text("x")
+        await wire.until(lambda: content.hint == "")
+        keyboard.send_text("\x1b")
+        await content.done(3)
+        assert content.hint == ""
+        keyboard.send_text("\x7f\x1b\x1b")
+        await content.done(6)
+        assert [what for what, _ in content.did] == ["interrupt"] * 5 + ["rewind"]
+        keyboard.send_text("\x04")
+
+    assert on_screen(script) == 0
+
+
+def test_fill(on_screen: OnScreen) -> None:
+    """Text that the chat puts into the input stands before what was typed meanwhile, with the cursor between."""
+
+    async def script(terminal: Terminal) -> None:
+        terminal.keyboard.send_text("typed")
+        await terminal.wire.until(lambda: terminal.screen.buffer.text == "typed")
+        terminal.screen.fill("given\nback ")
+        assert terminal.screen.buffer.text == "given\nback typed"
+        terminal.keyboard.send_text("and \r")
+        await terminal.content.done(1)
+        assert terminal.content.did == [("entered", "given\nback and typed")]
+        terminal.keyboard.send_text("\x15\x03\x03")
 
     assert on_screen(script) == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -15,7 +14,7 @@ import pytest
 
 from agentctl.main import COMMANDS, choose
 from tests.client.cli import agentctl, end, start
-from tests.fakes.daemon_server import SESSION, FakeDaemon, Finish, Say, denied
+from tests.fakes.daemon_server import FakeDaemon
 
 STATUS = {
     "pid": 4711,
@@ -45,11 +44,6 @@ ANSWERS: dict[str, Any] = {
     "model/list": {"models": [MODEL]},
     "config/get": {"values": VALUES, "warnings": ["unknown key log.levle; did you mean log.level?"]},
 }
-
-
-def page(number: int, cursor: str) -> dict[str, Any]:
-    info = {"id": f"{number:032x}", "title": "a\ttitle", "cwd": "/", "model": "m", "status": "awaiting_approval"}
-    return {"sessions": [info | {"created_at": 0.0, "updated_at": 1.0, "turns": 1, "queued": 0}], "cursor": cursor}
 
 
 # --- argv ------------------------------------------------------------------------------------------------------------------------
@@ -148,74 +142,6 @@ def test_models_and_settings(home: Path) -> None:
         assert agentctl(home, "config", "show", "--json").document == VALUES
     assert shown.out == "log.level\tinfo\tbuilt-in\nturn.max_steps\t7\tenvironment\n"
     assert "log.levle" in shown.err
-
-
-def test_session_list(home: Path) -> None:
-    """In a pipe: one line a session, whole ids, no header, nothing that breaks the columns."""
-    with FakeDaemon(home, answers={"session/list": page(7, "more")}):
-        answer = agentctl(home, "session", "list", "--limit", "1")
-        assert [session["id"] for session in agentctl(home, "session", "list", "--limit", "1", "--json").document] == [f"{7:032x}"]
-    assert answer == (0, f"{7:032x}\tawaiting approval\t1\t1\t/\ta title\n", "")
-
-
-def test_session_list_pages(home: Path) -> None:
-    """--all asks for page after page."""
-    with FakeDaemon(home, answers={"session/list": page(1, "")}) as daemon:
-        agentctl(home, "session", "list", "--all")
-    assert daemon.asked("session/list") == [{"limit": 200, "before": ""}]
-    with FakeDaemon(home, answers={"session/list": page(1, "c")}) as daemon:
-        agentctl(home, "session", "list", "--limit", "3")
-    assert daemon.asked("session/list") == [{"limit": 3, "before": ""}, {"limit": 2, "before": "c"}, {"limit": 1, "before": "c"}]
-
-
-def test_session_show(home: Path) -> None:
-    """The conversation as people read it, or its events; from all pages of the log, by the beginning of an id."""
-    with FakeDaemon(home, [Say("I write."), *denied("write"), Say("No."), Finish(denials=1)]) as daemon:
-        agentctl(home, "run", "please")
-        text, events = (
-            agentctl(home, "session", "show", SESSION[:6]).out,
-            agentctl(home, "session", "show", SESSION, "--json").document,
-        )
-        unknown = agentctl(home, "session", "show", "ffff")
-    assert [line for line in text.splitlines() if line][:2] == ["> please", "I write."]
-    assert events == daemon.log
-    assert (unknown.code, unknown.err) == (1, "agentctl: error: there is no session ffff\n")
-
-
-def test_session_watch(home: Path) -> None:
-    """Every event behind --after as a line of JSON, until Ctrl-C, which ends the watching only: exit 130."""
-    with FakeDaemon(home, [Say("hello"), Finish()]) as daemon:
-        agentctl(home, "run", "hi")
-        process = start(home, "session", "watch", SESSION[:5], "--after", "1", "--json")
-        assert process.stdout is not None
-        events = [json.loads(process.stdout.readline()) for _ in range(4)]
-        process.send_signal(signal.SIGINT)
-        answer = end(process)
-    assert [event["seq"] for event in events] == [2, 3, 4, 5]
-    assert answer == (130, "", "")
-    assert not daemon.asked("session/cancel")
-
-
-def test_rename_and_delete(home: Path) -> None:
-    """Off a terminal nothing is asked; --json answers with the thing."""
-    with FakeDaemon(home) as daemon:
-        assert agentctl(home, "session", "rename", SESSION, "new", "--json").document["title"] == "new"
-        assert agentctl(home, "session", "delete", SESSION[:4], "--force") == (0, "", "")
-    assert daemon.asked("session/delete") == [{"session": SESSION, "force": True}]
-
-
-@pytest.mark.parametrize(("typed", "deleted"), [(b"y\n", True), (b"\n", False)])
-def test_delete_asks_at_a_terminal(home: Path, typed: bytes, *, deleted: bool) -> None:
-    """A person is asked, and anything but yes keeps the session."""
-    ours, theirs = pty.openpty()
-    with FakeDaemon(home) as daemon:
-        process = start(home, "session", "delete", SESSION, stdin=theirs)
-        os.write(ours, typed)
-        answer = end(process)
-    os.close(ours)
-    os.close(theirs)
-    assert "Erase session 5e551011 'a talk', 0 turns" in answer.err
-    assert (answer.code == 0, bool(daemon.asked("session/delete"))) == (deleted, deleted)
 
 
 # --- terminals -------------------------------------------------------------------------------------------------------------------

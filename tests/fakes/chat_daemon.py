@@ -34,7 +34,8 @@ class FakeSession:
     def info(self) -> dict[str, Any]:
         status = "running" if self.turn else "idle"
         times = {"created_at": 1.0, "updated_at": 2.0, "turns": self.turns, "queued": len(self.queue)}
-        return {"id": self.id, "title": self.title, "cwd": self.cwd, "model": "fake/m1", "status": status, **times}
+        told = {"id": self.id, "title": self.title, "cwd": self.cwd, "model": "fake/m1", "status": status, **times}
+        return told | {"pinned": False, "parent": ""}
 
     @property
     def view(self) -> dict[str, Any]:
@@ -217,6 +218,31 @@ class FakeDaemon:
         session.turn = session.turns
         session.queue = [item for item in session.queue if item["input"] != number]
         self.emit(session, "turn_started", turn=session.turns, input=number, model="fake/m1")
+
+    def _do_session_fork(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        """A copy with what was said up to `seq`."""
+        old = self._session(params)
+        new = self.add_session(old.cwd)
+        new.title = params.get("title") or old.title
+        self.emit(new, "session_created", title=new.title, cwd=old.cwd, model="fake/m1", environment={}, parent=old.id)
+        inputs: dict[int, Any] = {}
+        for event in old.log[: params.get("seq")]:
+            match event["kind"]:
+                case "input_accepted":
+                    inputs[event["data"]["input"]] = event["data"]["parts"]
+                case "turn_started":
+                    self.emit(new, "message_added", role="user", parts=inputs[event["data"]["input"]])
+                case "assistant_message":
+                    self.emit(new, "message_added", role="assistant", parts=event["data"]["parts"])
+        return new.info
+
+    def _do_session_settings(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        chosen = {"model": "fake/m1", "max_steps": 0, "instructions": "", "pinned": False}
+        return {"preferences": chosen, "variables": {}}
+
+    def _do_message_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        told = [event["data"]["parts"] for event in self._session(params).log if event["kind"] == "assistant_message"]
+        return {"messages": [{"role": "assistant", "parts": parts} for parts in told], "total": len(told)}
 
     def _do_session_cancel(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         session = self._session(params)

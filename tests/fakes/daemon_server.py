@@ -23,6 +23,7 @@ from attrs import frozen
 from agentwire import codec
 from agentwire.errors import AgentError, CursorExpired, NotFound, UnknownMethod
 from agentwire.paths import Paths, locate
+from tests.fakes.sessions import FakeSessions
 
 SESSION = "5e551011aaaabbbbccccddddeeeeffff"
 PATIENCE = 10.0  # seconds until a script that nobody follows fails its test instead of hanging
@@ -117,7 +118,7 @@ def denied(name: str) -> list[Act]:
 
 class FakeDaemon:
     """See the module's head. `answers` replaces the result of a method, or is the error it fails with; `lose` names methods whose
-    first reply is lost after its effect; `split` cuts every frame into pieces of so many bytes."""
+    first reply is lost after its effect; `split` cuts every frame into pieces of so many bytes; `sessions` answers first."""
 
     def __init__(
         self,
@@ -129,13 +130,14 @@ class FakeDaemon:
         lose: Sequence[str] = (),
         split: int = 0,
         busy: bool = False,
+        sessions: FakeSessions | None = None,
     ) -> None:
         self.paths: Paths = locate({"AGENTD_HOME": str(home)}, 0)
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.log: list[dict[str, Any]] = []
         self.inputs = 0
         self._turn, self._answers, self._lose, self._split, self._busy = list(turn), dict(answers or {}), set(lose), split, busy
-        self._initialized = dict(initialized or {})
+        self._initialized, self._sessions = dict(initialized or {}), sessions
         self._boot, self._step, self._draft = 1, 0, ""
         self._keys: dict[str, dict[str, Any]] = {}
         self._changed = threading.Condition()
@@ -165,6 +167,10 @@ class FakeDaemon:
         for thread in self._threads:
             thread.join(PATIENCE)
         Path(self.paths.socket).unlink()
+
+    def add(self, kind: str, data: dict[str, Any]) -> None:
+        """A persisted event that needs no turn."""
+        self._append(kind, data)
 
     def asked(self, method: str) -> list[dict[str, Any]]:
         """The params of every request of this method so far."""
@@ -234,6 +240,8 @@ class FakeDaemon:
             if isinstance(answer, AgentError):
                 raise answer
             return answer
+        if self._sessions is not None and method in self._sessions.handlers:
+            return self._sessions.call(method, params)
         key = params.get("key")
         if key and key in self._keys:
             return self._keys[key]
@@ -272,7 +280,10 @@ class FakeDaemon:
     def _session_watch(self, params: dict[str, Any]) -> dict[str, Any]:
         if (params.get("after") or 0) > len(self.log):
             raise CursorExpired("nothing goes on from there", oldest=1, newest=len(self.log))
-        view: dict[str, Any] = {"info": self._session_get(params), "turn": None, "queue": [], "approvals": [], "draft": None}
+        parts = [{"part": 0, "type": "text", "text": self._draft, "name": ""}]
+        draft = {"turn": 1, "step": self._step, "parts": parts} if self._draft else None
+        turn = 1 if self._draft else None
+        view: dict[str, Any] = {"info": self._session_get(params), "turn": turn, "queue": [], "approvals": [], "draft": draft}
         answer = {"session": SESSION, "seq": len(self.log), "boot": f"b{self._boot}"}
         return answer | {"view": view if params.get("after") is None else None}
 
