@@ -20,6 +20,10 @@ class Host(Protocol):
 
     def stop(self) -> None: ...
 
+    def restart(self, environment: Mapping[str, str] | None) -> None: ...
+
+    def reload(self) -> m.Reloaded: ...
+
 
 class DaemonMethods:
     def __init__(
@@ -34,6 +38,8 @@ class DaemonMethods:
         self.handlers: Mapping[str, Handler] = {
             "daemon/status": self._status,
             "daemon/stop": self._stop,
+            "daemon/restart": self._restart,
+            "daemon/reload": self._reload,
             "config/get": self._config,
             "model/list": self._list_models,
         }
@@ -44,6 +50,13 @@ class DaemonMethods:
     async def _stop(self, _caller: Caller, _: m.Empty) -> m.Empty:
         self._host.stop()
         return m.Empty()
+
+    async def _restart(self, _caller: Caller, params: m.Restart) -> m.Empty:
+        self._host.restart(params.environment)
+        return m.Empty()
+
+    async def _reload(self, _caller: Caller, _: m.Empty) -> m.Reloaded:
+        return self._host.reload()
 
     async def _config(self, _caller: Caller, _: m.Empty) -> m.ConfigView:
         settings = self._settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from attrs import Factory, field, frozen
@@ -68,6 +69,21 @@ class Initialized:
 class ConfigView:
     values: tuple[ConfigValue, ...]
     warnings: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Reloaded:
+    """The configuration was read again. `changed`: the keys with a new value; `needs_restart`: those of them that wait for one."""
+
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Restart:
+    """`environment`: the daemon's whole environment from then on; without it, the one it has."""
+
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -353,6 +369,8 @@ METHODS: dict[str, Method] = {
     "initialize": Method(Initialize, Initialized, "read"),
     "daemon/status": Method(Empty, DaemonStatus, "read"),
     "daemon/stop": Method(Empty, Empty, "admin"),
+    "daemon/restart": Method(Restart, Empty, "admin"),
+    "daemon/reload": Method(Empty, Reloaded, "admin"),
     "config/get": Method(Empty, ConfigView, "admin"),
     "model/list": Method(Empty, ModelList, "read"),
     "session/create": Method(CreateSession, SessionInfo, "chat", idempotent=True),

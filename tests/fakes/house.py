@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -24,6 +24,7 @@ from agentd.ports import Models, ToolSource
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline
 from agentwire import events as ev
+from agentwire.methods import Reloaded
 from agentwire.types import DaemonStatus, ModelInfo
 
 OWNER = Caller(user="local", admin=True)
@@ -40,12 +41,19 @@ class TrioClock:
 @define
 class FakeHost:
     stopped: bool = False
+    restarted: Mapping[str, str] | None = None
 
     def status(self, sessions: int, running: int) -> DaemonStatus:
         raise NotImplementedError
 
     def stop(self) -> None:
         self.stopped = True
+
+    def restart(self, environment: Mapping[str, str] | None) -> None:
+        self.restarted = environment
+
+    def reload(self) -> Reloaded:
+        return Reloaded(changed=("model",), needs_restart=())
 
 
 @define

@@ -19,6 +19,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "initialize": {"protocol": 1},
     "daemon/status": {},
     "daemon/stop": {},
+    "daemon/restart": {},
+    "daemon/reload": {},
     "config/get": {},
     "model/list": {},
     "session/create": {"cwd": "/"},
