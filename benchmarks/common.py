@@ -70,6 +70,11 @@ class Child:
         statm = Path(f"/proc/{self.pid}/statm").read_text()
         return int(statm.split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """Open descriptors and threads."""
+        return len(os.listdir(f"/proc/{self.pid}/fd")), len(os.listdir(f"/proc/{self.pid}/task"))
+
 
 @contextmanager
 def running(argv: Sequence[str], env: dict[str, str]) -> Iterator[tuple[Child, str]]:
@@ -119,11 +124,18 @@ class Lab:
             yield int(port)
 
     @contextmanager
-    def daemon(self, port: int, home: Path | None = None) -> Iterator[Daemon]:
-        """A daemon whose model is the server at `port`, accepting connections."""
+    def listener(self, replies: int) -> Iterator[int]:
+        """A model server that looks into no request; so many different replies in turn. Its port."""
+        argv = [sys.executable, "-m", "benchmarks.listener", str(replies)]
+        with running(argv, environment(self.place("listener"))) as (_, port):
+            yield int(port)
+
+    @contextmanager
+    def daemon(self, port: int, home: Path | None = None, **more: str) -> Iterator[Daemon]:
+        """A daemon whose model is the server at `port`, accepting connections. `more` is added to its environment."""
         home = home or self.place("home")
-        more = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "benchmark-key", "LOG_LEVEL": "warning"}
-        env = environment(home, **more)
+        model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "benchmark-key", "LOG_LEVEL": "warning"}
+        env = environment(home, **model, **more)
         reading, writing = os.pipe()
         argv = [str(BIN / "agentd"), "-c", "model=openai/scripted-1"]
         ready = {**env, "AGENTD_READY_FD": str(writing)}

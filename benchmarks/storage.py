@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import apsw
+import trio
 
+from agentd.core.index import index_change
+from agentd.core.loading import load, save
+from agentd.store.opening import open_log
 from benchmarks.common import Client, Daemon, FullCommit, Lab, rule, tokens
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, quiet
+from benchmarks.passages import LENGTH, passages
 
 _CLIENTS, _EACH = 50, 40
-_TEXT = ("The quick brown fox jumps over the lazy dog while seven wizards brew a potion of jade and quartz. " * 4)[:299]
-_TURNS, _FIRST = 500, 100
+_TURNS, _FIRST = 1000, 100
 """After the first hundred the write-ahead log has its full size, and what grows is the database."""
+_ENDLESS = {"AGENTD_PROVIDERS_OPENAI_CONTEXT": "1000000"}
+"""No turn is left out of a request."""
 
 
 def appends(lab: Lab) -> list[Figure]:
@@ -54,36 +61,54 @@ def _append_all(clients: list[Client], names: list[str]) -> float:
 
 
 def long_session(lab: Lab) -> list[Figure]:
-    """500 turns of 299 characters each way: what they weigh on disk, and how soon they are there again after a restart."""
+    """1,000 turns of 300 characters each way: what they weigh on disk; and a session half as long, opened after a restart."""
     home = lab.place("home")
-    with lab.server(rule("", {"verb": "say", "text": _TEXT})) as port:
-        with lab.daemon(port, home) as daemon, closing(Client(daemon)) as client:
-            session = client.session()
-            for _ in range(_FIRST):
-                client.turn(session, _TEXT)
+    with lab.listener(_TURNS) as port:
+        with lab.daemon(port, home, **_ENDLESS) as daemon, closing(Client(daemon)) as client:
+            long, short = client.session(), client.session()
+            asked = passages(2 * _TURNS)[_TURNS:]
+            for text in asked[:_FIRST]:
+                client.turn(long, text)
             before = _on_disk(daemon)
-            for _ in range(_TURNS - _FIRST):
-                client.turn(session, _TEXT)
+            for text in asked[_FIRST:]:
+                client.turn(long, text)
             grown = _on_disk(daemon) - before
+            for text in asked[: _TURNS // 2]:
+                client.turn(short, text)
             database = daemon.paths.database
-        opened = [_open(lab, port, home, session) for _ in range(3)]
-    reading = median(_read(database) for _ in range(5))
+        stopped = os.path.getsize(database)
+        replayed = [_open(lab, port, home, short) for _ in range(5)]
+        reading = median(_read(database) for _ in range(5)) / 3  # the short one's share of the rows
+        at_rest = os.path.getsize(database)
+        trio.run(_snapshot, database, long)
+        snapshot = os.path.getsize(database) - at_rest
+        trio.run(_snapshot, database, short)
+        restored = [_open(lab, port, home, short) for _ in range(5)]
+    messages = 2 * (_TURNS - _FIRST)
+    each = partial(Figure, unit="B", floor=LENGTH, floor_name="B its text", bar=600, rule="600 B")
+    opening = partial(Figure, unit="ms", floor=reading * 1000, floor_name="ms reading its rows", bar=50, rule="50 ms")
     return [
-        Figure(
-            name="a 299-character message on disk",
-            value=grown / (2 * (_TURNS - _FIRST)),
-            unit="B",
-            floor=299,
-            floor_name="B its text",
-        ),
-        Figure(
-            name="opening a session of 1,000 messages",
-            value=median(opened) * 1000,
-            unit="ms",
-            floor=reading * 1000,
-            floor_name="ms reading its rows",
-        ),
+        each(name="a 300-character message on disk", value=grown / messages),
+        each(name="  and with its part of a snapshot", value=grown / messages + snapshot / (2 * _TURNS)),
+        each(name="  all there is, after a stop", value=stopped / (3 * _TURNS)),
+        opening(name="opening a session of 1,000 messages", value=quiet(replayed) * 1000),
+        opening(name="  with a snapshot", value=quiet(restored) * 1000),
     ]
+
+
+async def _snapshot(database: str, session: str) -> None:
+    """As the daemon's upkeep writes it."""
+    async with open_log(database, index_change, _Clock()) as store, trio.open_nursery() as nursery:
+        await nursery.start(store.run, lambda _: None)
+        live = await load(store, session)
+        assert live is not None
+        await save(store, live)
+        store.close()
+
+
+class _Clock:
+    def now(self) -> float:
+        return time.time()
 
 
 def _on_disk(daemon: Daemon) -> int:
