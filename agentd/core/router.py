@@ -27,7 +27,7 @@ _LIST_TIMEOUT = 15.0  # seconds: longer than any provider takes by itself
 
 
 class Router:
-    """A `ports.Models` over several providers. `default`: the `provider/model` that an empty name stands for."""
+    """A `ports.Models` over several providers. `default`: the `provider/model` that an empty name stands for; may be replaced."""
 
     def __init__(
         self,
@@ -38,15 +38,15 @@ class Router:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._providers = providers
-        self._default = default
+        self.default = default
         self._sleep = sleep
         self._chance = chance  # uniform in [0, 1)
 
     def resolve(self, model: str) -> tuple[Provider, str]:
         """The provider and its own name for `model`. A name without a provider means the default's. Raises InvalidParams."""
-        name, slash, rest = (model or self._default).partition("/")
+        name, slash, rest = (model or self.default).partition("/")
         if not slash:
-            name, rest = self._default.partition("/")[0], name
+            name, rest = self.default.partition("/")[0], name
         provider = self._providers.get(name)
         if provider is None:
             known = ", ".join(sorted(self._providers))
@@ -83,13 +83,13 @@ class Router:
         async with trio.open_nursery() as nursery:
             for name, provider in self._providers.items():
                 nursery.start_soon(self._list, name, provider, found)
-        models = [evolve(model, default=model.id == self._default) for name in self._providers for model in found[name]]
+        models = [evolve(model, default=model.id == self.default) for name in self._providers for model in found[name]]
         if not any(model.default for model in models):
-            models.insert(0, ModelInfo(id=self._default, default=True))
+            models.insert(0, ModelInfo(id=self.default, default=True))
         return models
 
     async def _list(self, name: str, provider: Provider, found: dict[str, Sequence[ModelInfo]]) -> None:
-        shown = self._default if self._default.partition("/")[0] == name else f"{name}/"
+        shown = self.default if self.default.partition("/")[0] == name else f"{name}/"
         found[name] = [ModelInfo(id=shown, available=False, note="did not answer in time")]
         with trio.move_on_after(_LIST_TIMEOUT):
             try:

@@ -70,6 +70,10 @@ class LocalProvider:
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._last_words = ""
 
+    def reconfigure(self, timeouts: Timeouts) -> None:
+        """The requests from now on have these."""
+        self._timeouts = timeouts
+
     # --- what the router asks ------------------------------------------------------------------------------------------------
 
     def limits(self, model: str) -> ModelLimits:

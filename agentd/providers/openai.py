@@ -76,6 +76,10 @@ class OpenAIProvider:
         self._sdk: Sdk | None = None
         self._first = ""  # the model an empty name stands for
 
+    def reconfigure(self, timeouts: Timeouts) -> None:
+        """The requests from now on have these, but for the time to connect."""
+        self._timeouts = timeouts
+
     # --- what the Protocol asks ---------------------------------------------------------------------------------------------------
 
     def limits(self, model: str) -> ModelLimits:
