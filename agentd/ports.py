@@ -49,10 +49,23 @@ class Message:
     _calls: tuple[str, ...] = field(init=False, eq=False, repr=False, default=())
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_size", PER_MESSAGE + sum(map(_part_size, self.parts)))
-        if calls := [part for part in self.parts if isinstance(part, (ToolCall, ToolResult))]:
-            ids = [part.id if isinstance(part, ToolCall) else part.call for part in calls]
-            object.__setattr__(self, "_calls", tuple(ids))
+        size, calls = PER_MESSAGE, []
+        for part in self.parts:
+            match part:
+                case Text():
+                    size += len(part.text)
+                case ToolCall():
+                    size += len(part.name) + len(part.arguments_json)
+                    calls.append(part.id)
+                case ToolResult():
+                    size += sum([len(inner.head if isinstance(inner, BlobRef) else inner.text) for inner in part.parts])
+                    calls.append(part.call)
+                case Reasoning():
+                    pass  # not sent back, except by the vendor that made it
+                case _:
+                    raise TypeError(f"not a part: {part!r}")
+        object.__setattr__(self, "_size", size)
+        object.__setattr__(self, "_calls", tuple(calls))
 
     @property
     def size(self) -> int:
@@ -63,20 +76,6 @@ class Message:
     def calls(self) -> tuple[str, ...]:
         """The ids of the calls that it asks for, or that it answers."""
         return self._calls
-
-
-def _part_size(part: Part) -> int:
-    match part:
-        case Text(text=text):
-            return len(text)
-        case ToolCall(name=name, arguments_json=arguments):
-            return len(name) + len(arguments)
-        case ToolResult(parts=parts):
-            return sum(len(inner.head) if isinstance(inner, BlobRef) else len(inner.text) for inner in parts)
-        case Reasoning():
-            return 0  # not sent back, except by the vendor that made it
-        case _:
-            raise TypeError(f"not a part: {part!r}")
 
 
 @frozen(kw_only=True)

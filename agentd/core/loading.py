@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import structlog
-from attrs import evolve
 
 from agentd.core.live import Live
 from agentd.core.state import STATE_VERSION, SessionState
@@ -55,7 +54,7 @@ async def _snapshot(store: Store, session: str) -> SessionState | None:
         return None
     try:
         return convert.structure_stored(found[1], SessionState)
-    except (ValueError, msgspec.DecodeError) as error:
+    except ValueError as error:
         log.warning("snapshot_unreadable", session=session, reason=str(error))
         return None
 
@@ -71,5 +70,20 @@ async def events_of(store: Store, session: str, *, after: int = 0) -> AsyncItera
     """Every event of the stream behind `after`, with its body."""
     while page := await store.read(session, after=after, limit=_PAGE):
         for event in page:
-            yield evolve(event, body=convert.structure_body(event.kind, event.version, event.data))
+            yield _with_body(event)
         after = page[-1].seq
+
+
+def _with_body(event: ev.Event) -> ev.Event:
+    """Field by field: `evolve` would take twice as long, and a long session has many."""
+    return ev.Event(
+        pos=event.pos,
+        stream=event.stream,
+        seq=event.seq,
+        user=event.user,
+        at=event.at,
+        kind=event.kind,
+        version=event.version,
+        body=convert.structure_body(event.kind, event.version, event.data),
+        data=event.data,
+    )

@@ -42,6 +42,7 @@ def _decoder(cls: Any) -> Callable[[bytes], Any]:
     return lambda data: build(decode(data))
 
 
+@cache
 def _mixed(target: Any) -> bool:
     """Whether a union of several classes is anywhere inside."""
     if attrs.has(target):
