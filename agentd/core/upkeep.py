@@ -18,9 +18,17 @@ log = structlog.get_logger()
 _EVERY = 60.0
 _CLEAN_EVERY = 3600.0
 _SNAPSHOT_EVERY = 500
+"""Events that are replayed in a few milliseconds."""
+_SNAPSHOT_GROWTH = 4
+"""A snapshot has all that came before it: written for every 500 events it would cost more, the longer the session."""
 _LEAST_IDLE = 5.0
 """Seconds: longer than any request holds a session that it has opened."""
 _PAGE = 500
+
+
+def snapshot_due(seq: int, saved: int) -> bool:
+    """Whether enough came since the last snapshot: 500 events, and a quarter of what that one has."""
+    return seq - saved >= max(_SNAPSHOT_EVERY, saved // _SNAPSHOT_GROWTH)
 
 
 class Upkeep:
@@ -39,12 +47,11 @@ class Upkeep:
                 await self._clean_all()
 
     async def _tend(self, live: Live) -> None:
+        if snapshot_due(live.state.seq, live.saved_seq):
+            await loading.save(self._store, live)
         after = max(self._settings().unload_after, _LEAST_IDLE)
         idle = not live.busy and not live.watchers and live.state.turn is None
-        unload = idle and trio.current_time() - live.used > after
-        if live.state.seq - live.saved_seq >= (1 if unload else _SNAPSHOT_EVERY):
-            await loading.save(self._store, live)
-        if unload and live.state.seq == live.saved_seq and trio.current_time() - live.used > after:
+        if idle and trio.current_time() - live.used > after:
             self._sessions.unload(live)
 
     # --- cleaning up -------------------------------------------------------------------------------------------------------
