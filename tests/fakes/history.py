@@ -18,8 +18,17 @@ def gap_free(log: Log) -> None:
 
 def text_of(log: Log, turn: int) -> str:
     """All that the model said in a turn, as a reader has it in the end."""
-    messages = [data for data in _data(log, "assistant_message") if data["turn"] == turn]
-    return "".join(part["text"] for message in messages for part in message["parts"] if part["kind"] == "text")
+    return "".join(said for key, said in texts(log).items() if key[0] == turn)
+
+
+def texts(log: Log) -> dict[tuple[int, int, int], str]:
+    """The texts of all messages by turn, step and part."""
+    return {
+        (message["turn"], message["step"], index): part["text"]
+        for message in _data(log, "assistant_message")
+        for index, part in enumerate(message["parts"])
+        if part["kind"] == "text"
+    }
 
 
 def outcomes(log: Log) -> dict[str, str]:
