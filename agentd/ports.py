@@ -328,7 +328,7 @@ class Store(Protocol):
     async def put_blob(self, stream: str, content: bytes, *, essential: bool = False) -> str:
         """Store by content; returns the sha256 in hex. The reference belongs to `stream` and goes with it.
 
-        `stream` has events. `essential` as for `append`.
+        For a stream that has no events, or not any more, nothing is stored. `essential` as for `append`.
         """
 
     async def get_blob(self, stream: str, blob: str, offset: int, limit: int) -> tuple[bytes, int] | None:
