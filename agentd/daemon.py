@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
 
 import structlog
 import trio
@@ -23,11 +25,14 @@ from agentd.core.recovery import Recovery
 from agentd.core.sessions import Sessions
 from agentd.ipc import Listener
 from agentd.ports import Clock
+from agentd.reload import merge
 from agentd.store.log import EventLog
+from agentd.systemd import notify
 from agentwire import __version__
 from agentwire.config import Config
-from agentwire.errors import StorageFull
+from agentwire.errors import ConfigError, Stopping, StorageFull
 from agentwire.messages import PROTOCOL_VERSION
+from agentwire.methods import Reloaded
 from agentwire.types import DaemonStatus, ProviderStatus, StorageInfo
 
 log = structlog.get_logger()
@@ -50,14 +55,30 @@ class Parts:
     prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
     recovery: Callable[..., Recovery]
+    reconfigure: Callable[[Config], None]
+
+
+class Process(Protocol):
+    """The process that the daemon runs in. Its methods raise ConfigError, and then nothing has changed."""
+
+    def read(self, environ: Mapping[str, str]) -> Config:
+        """The configuration as it stands now, with which a daemon would start."""
+
+    def log_to(self, config: Config) -> None:
+        """Log as this says from now on, into the file that has the name now."""
+
+    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """The environment in which this process may become a daemon anew. Raises Conflict if it would live elsewhere."""
 
 
 class Daemon:
-    """One run of the daemon. `boot` names it."""
+    """One run of the daemon. `boot` names it. `successor`: the environment of the run that follows in this process, if one does."""
 
-    def __init__(self, config: Config, clock: Clock, boot: str) -> None:
-        self._config, self._clock, self.boot = config, clock, boot
-        self._started_at = clock.now()
+    def __init__(self, config: Config, clock: Clock, boot: str, process: Process) -> None:
+        self._config, self._clock, self.boot, self._process = config, clock, boot, process
+        self.successor: Mapping[str, str] | None = None
+        self._misread = ""
+        self._began, self._started_at = trio.current_time(), clock.now()
         self._stop_asked = trio.Event()
         self._stop_now = trio.Event()
         self._resumes_suspended = False
@@ -76,8 +97,8 @@ class Daemon:
             version=__version__,
             protocol=PROTOCOL_VERSION,
             started_at=self._started_at,
-            uptime=round(self._clock.now() - self._started_at, 3),
-            socket=self._config.paths.socket,
+            uptime=round(trio.current_time() - self._began, 3),
+            socket=self._listener.path,
             model=self._config.model,
             sessions=sessions,
             running=running,
@@ -86,12 +107,44 @@ class Daemon:
             storage=StorageInfo(path=store.path, bytes=_size(store.path), full=store.full),
             resumes_suspended=self._resumes_suspended,
             providers=self._parts.providers(),
-            warnings=self._config.warnings,
+            warnings=(*([self._misread] if self._misread else []), *self._config.warnings),
         )
 
     def stop(self) -> None:
-        """Stop in good order; asked a second time, at once."""
-        (self._stop_now if self._stop_asked.is_set() else self._stop_asked).set()
+        """Stop in good order; asked a second time, at once. A restart that is under way becomes a stop."""
+        if self.successor is not None:
+            self.successor = None
+        else:
+            (self._stop_now if self._stop_asked.is_set() else self._stop_asked).set()
+
+    def restart(self, environment: Mapping[str, str] | None) -> None:
+        """Stop in good order, and let this process become a daemon anew, with this environment if one is given.
+
+        Error handling: ConfigError or Conflict for what could not start; Stopping. Then nothing has happened.
+        """
+        successor = self._process.successor(os.environ if environment is None else environment)
+        if self._stop_asked.is_set():
+            raise Stopping("the daemon stops already")
+        self.successor = successor
+        self._stop_asked.set()
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again; what can counts at once.
+
+        Error handling: ConfigError; the old one stays in force, and `status` says so until it is read without an error.
+        """
+        assert self._parts is not None
+        try:
+            merged = merge(self._config, self._process.read(os.environ))
+            self._process.log_to(merged.config)
+        except ConfigError as error:
+            self._misread = f"the configuration could not be read again and stays as it was: {error}"
+            log.error("configuration_wrong", reason=str(error))
+            raise
+        self._misread, self._config = "", merged.config
+        self._parts.reconfigure(merged.config)
+        log.info("configuration_read", changed=merged.changed, needs_restart=merged.waiting)
+        return Reloaded(changed=merged.changed, needs_restart=merged.waiting)
 
     def expect_prompt(self) -> None:
         """A client came that will probably prompt: load the model's SDK while it types."""
@@ -131,12 +184,13 @@ class Daemon:
                             ready()
                             notify("READY=1")
                             await self._stop_asked.wait()
-                            notify("STOPPING=1")
-                            log.info("stopping", running=parts.sessions.running)
-                            parts.sessions.stop()
-                            listener.close()
+                            deadline = self._refuse_work(parts)
+                            if self.successor is None:
+                                listener.close()
+                            else:  # clients may come meanwhile; those who come after this wait for the next run
+                                await self._grace(parts.sessions, deadline)
                             intake.cancel_scope.cancel()
-                        await self._grace(parts.sessions)
+                        await self._grace(parts.sessions, deadline)
                         work.cancel_scope.cancel()
                     parts.bus.close_all("stopping")
                     connections.cancel_scope.cancel()
@@ -172,8 +226,18 @@ class Daemon:
         resume = turn.resume == "auto" and not self._resumes_suspended
         await self._parts.recovery(resume=resume, clean=clean, grace=turn.resume_grace).run(turns)
 
-    async def _grace(self, sessions: Sessions) -> None:
-        with trio.move_on_after(self._config.daemon.shutdown_grace):
+    def _refuse_work(self, parts: Parts) -> float:
+        """No new work from now on. Returns when the work that runs must have ended."""
+        if self.successor is None:
+            notify("STOPPING=1")
+        else:
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        log.info("stopping", running=parts.sessions.running, restart=self.successor is not None)
+        parts.sessions.stop()
+        return trio.current_time() + self._config.daemon.shutdown_grace
+
+    async def _grace(self, sessions: Sessions, deadline: float) -> None:
+        with trio.move_on_at(deadline):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cancel_on_second, nursery.cancel_scope)
                 await sessions.quiet()
@@ -187,20 +251,11 @@ class Daemon:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 log.info("signal", name=signal.Signals(number).name)
-                if number != signal.SIGHUP:  # a closed terminal must not end the agent
+                if number != signal.SIGHUP:
                     self.stop()
-
-
-def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); does nothing where nobody listens."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError as error:
-            log.warning("notify_failed", error=str(error))
+                    continue
+                with suppress(ConfigError):  # said in the log and by `status`
+                    self.reload()
 
 
 def _rss() -> int:

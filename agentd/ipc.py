@@ -13,6 +13,7 @@ import resource
 import socket
 import stat
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +24,8 @@ import trio
 from agentd.core.api import Caller
 from agentd.rpc import MAX_BYTES, Outlet, Session
 from agentwire.codec import FrameReader
-from agentwire.errors import ConfigError, Conflict
+from agentwire.errors import AgentError, ConfigError, Conflict
+from agentwire.messages import error_frame
 
 log = structlog.get_logger()
 
@@ -33,8 +35,11 @@ _PROBE = 1.0
 """Seconds a socket that is there already gets to accept us, before we count it as somebody's."""
 _DRAIN = 1.0
 """Seconds a connection gets at shutdown to read what is left."""
+_TURNING_AWAY, _HEARING = 1.0, 0.2
+"""Seconds in which a daemon that cannot start answers, and what each client gets to say its request."""
 _UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
-_BACKLOG = 128
+_BACKLOG = 1024
+"""Who waits for the next run of the daemon is not refused; connect(2) of a full queue blocks, or fails for who cannot wait."""
 _RESERVED = 256
 """Descriptors of the usual 1,024 that clients cannot take."""
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -146,11 +151,12 @@ class Connection:
 
 
 class Listener:
-    """The daemon's socket. `clients` counts open connections."""
+    """The daemon's socket. `clients` counts open connections. `path`: its name."""
 
     def __init__(self, path: str, open_session: OpenSession) -> None:
-        self._path, self._open_session = path, open_session
+        self.path, self._open_session = path, open_session
         self._socket: socket.socket | None = None
+        self._name: os.stat_result | None = None  # what we made, or took over: another's is not ours to remove
         self.clients = 0
         self._starved = False  # said in the log once, not ten times a second
 
@@ -160,36 +166,51 @@ class Listener:
         Error handling: ConfigError naming the path; Conflict if another daemon (of another data directory) listens there. The
         caller holds the lock of its data, so any other socket that is there is stale.
         """
-        directory = os.path.dirname(self._path)
+        directory = os.path.dirname(self.path)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             check_directory(directory)
             self._remove_stale()
             listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listening.setblocking(False)
-            listening.bind(self._path)
-            os.chmod(self._path, 0o600)
+            listening.bind(self.path)
+            os.chmod(self.path, 0o600)
             listening.listen(_BACKLOG)
         except OSError as error:
             raise ConfigError(
-                f"cannot listen on {self._path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write."
+                f"cannot listen on {self.path}: {error.strerror}. Set AGENTD_SOCKET to a place you can write."
             ) from error
+        self._socket, self._name = listening, os.stat(self.path)
+
+    def adopt(self, listening: socket.socket, *, owned: bool) -> None:
+        """Go on with a socket that came with the process. `owned`: its name is ours to remove."""
+        self.path = listening.getsockname()
+        listening.setblocking(False)
+        listening.listen(_BACKLOG)  # clients see the process that did this last (SO_PEERCRED): us, not the service manager
         self._socket = listening
+        if owned:
+            with suppress(FileNotFoundError):
+                self._name = os.stat(self.path)
+
+    def leave(self) -> socket.socket | None:
+        """Let go of the socket, open as it is: who wants to connect waits until somebody accepts."""
+        listening, self._socket = self._socket, None
+        return listening
 
     def _remove_stale(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_PROBE)
             try:
-                probe.connect(self._path)
+                probe.connect(self.path)
             except TimeoutError:
                 pass  # somebody is there, and hangs
             except OSError:
                 with suppress(FileNotFoundError):
-                    os.unlink(self._path)
+                    os.unlink(self.path)
                 return
             pid, _, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         raise Conflict(
-            f"another daemon (pid {pid}) listens on {self._path} and keeps its data elsewhere; stop it, or give this one a place "
+            f"another daemon (pid {pid}) listens on {self.path} and keeps its data elsewhere; stop it, or give this one a place "
             "of its own with AGENTD_HOME or AGENTD_SOCKET"
         )
 
@@ -260,12 +281,28 @@ class Listener:
             nursery.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Stop listening and remove the socket's name, so that clients know at once."""
+        """Stop listening and remove the socket's name if it is still ours, so that clients know at once."""
         if self._socket is not None:
             self._socket.close()
-            self._socket = None  # closing again must not remove the name of another daemon's socket
+            self._socket = None
             with suppress(OSError):
-                os.unlink(self._path)
+                if self._name is not None and os.path.samestat(self._name, os.stat(self.path)):
+                    os.unlink(self.path)
+
+
+def turn_away(listening: socket.socket, error: AgentError) -> None:
+    """Tell all who come within a second why there is no daemon: the service manager has started us for one of them."""
+    answer, deadline = error_frame(None, error), time.monotonic() + _TURNING_AWAY
+    listening.setblocking(True)
+    while (left := deadline - time.monotonic()) > 0:
+        listening.settimeout(left)
+        with suppress(OSError):  # nobody, or gone already
+            peer, _ = listening.accept()
+            with peer:
+                peer.settimeout(_HEARING)
+                with suppress(TimeoutError):
+                    peer.recv(_READ)  # its first request: closing before it comes would look like a crash
+                peer.sendall(answer)
 
 
 def _most_clients() -> int:

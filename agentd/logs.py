@@ -1,8 +1,9 @@
 """Structured logs: one line an event, as text for people or JSON for machines, to a file and, in the foreground, to stderr.
 
-Theory of operation: structlog's filtering logger makes levels that are off free; what is on passes a few processors, then `_Line`,
-which removes secrets and makes one line, then `_Sink`, which writes it with one system call. Nothing on this way raises: a full
-disk costs log lines, which are counted and confessed, and never a turn.
+Theory of operation: structlog's filtering logger makes levels that are off nearly free; what is on passes a few processors, then
+`_Line`, which removes secrets and makes one line, then `_Sink`, which writes it with one system call. Nothing on this way raises: a
+full disk costs log lines, which are counted and confessed, and never a turn. Loggers look their settings up at every call,
+which takes 4 us, so that a reload reaches all of them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from agentd.log_file import LogFile
 from agentwire.config import LogConfig
-from agentwire.errors import ConfigError
 
 
 @contextmanager
@@ -37,7 +38,6 @@ with _without("rich"):
     import structlog
     from structlog.typing import EventDict, WrappedLogger
 
-_STDERR = 2
 # Shorter values are words ("none", "token") that would black out innocent text.
 _SHORTEST_SECRET = 8
 _SECRET_KEYS = ("api_key", "token", "authorization", "password", "secret", "cookie")
@@ -47,57 +47,56 @@ _LOST_JSON = b'{"level": "warning", "event": "log lines were lost: the log could
 _DEEPEST = 8
 
 
-def configure(log: LogConfig, *, default_file: str, secrets: Sequence[str], stderr: bool) -> None:
-    """Send all logging of this process to `log.file` (else `default_file`), 0600 in a directory 0700, and to stderr if asked.
+class Logs:
+    """All logging of this process: to `log.file` (else `default_file`), 0600 in a directory 0700, and to stderr if asked.
 
-    `secrets` never appear in it. Once per process: loggers that were used before keep what they had.
-
-    Error handling: raises ConfigError if the file cannot be opened; after that logging never raises.
+    `secrets` never appear in it. Error handling: ConfigError if the file cannot be opened; after that logging never raises.
     """
-    as_json = log.format == "json"
-    sink = _Sink([_open(log.file or default_file), *([_STDERR] if stderr else [])], _LOST_JSON if as_json else _LOST_TEXT)
-    level = logging.getLevelNamesMapping()[log.level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _Line(secrets, as_json=as_json),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: sink,
-        cache_logger_on_first_use=True,
-    )
-    _adopt_libraries()
 
+    def __init__(self, log: LogConfig, *, default_file: str, secrets: Sequence[str], stderr: bool) -> None:
+        self._default_file, self._stderr = default_file, stderr
+        self._secrets: set[str] = set()
+        self._file = self._open(log)
+        self._install(log, secrets)
+        _adopt_libraries()
 
-def _open(path: str) -> int:
-    try:
-        _make_private(os.path.dirname(path))
-        # O_NONBLOCK: a pipe without a reader, or a full one, must not stop the daemon.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        return os.open(path, flags, 0o600)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot open the log file {path}: {error.strerror}; set log.file (LOG_FILE) to a file that can be written",
-            key="log.file",
-            file=path,
-        ) from None
+    def reconfigure(self, log: LogConfig, secrets: Sequence[str]) -> None:
+        """As if begun with these, in the file that has the name now. Raises ConfigError, and then nothing has changed."""
+        replaced, self._file = self._file, self._open(log)
+        self._install(log, secrets)
+        replaced.close()
 
+    @property
+    def descriptor(self) -> int:
+        """Of the log file, for what writes past us when the process breaks down."""
+        return self._file.descriptor
 
-def _make_private(directory: str) -> None:
-    """os.makedirs gives its mode only to the last directory."""
-    if directory and not os.path.isdir(directory):
-        _make_private(os.path.dirname(directory))
-        os.makedirs(directory, 0o700, exist_ok=True)
+    def _open(self, log: LogConfig) -> LogFile:
+        return LogFile(log.file or self._default_file, max_bytes=log.max_bytes, keep=log.keep)
+
+    def _install(self, log: LogConfig, secrets: Sequence[str]) -> None:
+        as_json = log.format == "json"
+        self._secrets.update(secrets)  # what was secret stays so: it may still be in use
+        sink = _Sink([self._file.write, *([_write_stderr] if self._stderr else [])], _LOST_JSON if as_json else _LOST_TEXT)
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                _Line(self._secrets, as_json=as_json),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[log.level.upper()]),
+            logger_factory=lambda *_: sink,
+            cache_logger_on_first_use=False,
+        )
 
 
 class _Sink:
-    """The logger structlog writes to: every method takes a finished line."""
+    """The logger structlog writes to: every method takes a finished line. `ways`: each says whether it took all of it."""
 
-    def __init__(self, descriptors: Sequence[int], confession: bytes) -> None:
-        self._descriptors = descriptors
+    def __init__(self, ways: Sequence[Callable[[bytes], bool]], confession: bytes) -> None:
+        self._ways = ways
         self._confession = confession
         self._lost = 0
 
@@ -106,15 +105,15 @@ class _Sink:
         if self._lost:
             # The leading newline ends a line that was cut off.
             data = b"\n" + self._confession % self._lost + b"\n" + data
-        written = [_write(descriptor, data) for descriptor in self._descriptors]
+        written = [write(data) for write in self._ways]
         self._lost = 0 if written[0] else self._lost + 1
 
     debug = info = warning = error = critical = msg
 
 
-def _write(descriptor: int, data: bytes) -> bool:
+def _write_stderr(data: bytes) -> bool:
     try:
-        return os.write(descriptor, data) == len(data)
+        return os.write(2, data) == len(data)
     except OSError:
         return False
 
@@ -122,7 +121,7 @@ def _write(descriptor: int, data: bytes) -> bool:
 class _Line:
     """The last processor: an event dict in, one line without secrets out."""
 
-    def __init__(self, secrets: Sequence[str], *, as_json: bool) -> None:
+    def __init__(self, secrets: Collection[str], *, as_json: bool) -> None:
         # Longest first: a secret may contain another.
         self._secrets = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True)
         self._render = _json if as_json else _text

@@ -1,20 +1,25 @@
-"""`agentd`: the daemon in the foreground. argv -> Config -> lock -> wiring -> run."""
+"""`agentd`: the daemon in the foreground. argv -> Config -> lock -> log -> wiring -> run; and perhaps all of it once more."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentwire import __version__
-from agentwire.errors import AgentError, ConfigError, Conflict, StoreError
+from agentwire.errors import AgentError, ConfigError, StorageFull, StoreError
 
 if TYPE_CHECKING:
+    import socket
+
+    from agentd.ipc import Listener
+    from agentd.process import ThisProcess
+    from agentd.systemd import Inherited
     from agentwire.config import Config
 
 READY_FD = "AGENTD_READY_FD"
@@ -27,17 +32,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] in (["_llama"], ["_function"]):
         return _child(arguments[0], arguments[1:])
     options = _parser().parse_args(arguments)
+    from agentd import systemd
+
     umask = os.umask(0o077)  # ours: nobody else reads the log; the tools get the user's back
     starter = _Starter(os.environ.pop(READY_FD, None))
+    inherited = systemd.Inherited()
     try:
-        _run(options.config, starter, umask)
+        inherited = systemd.take(os.environ)
+        _run(options.config, starter, inherited, umask)
     except BaseExceptionGroup as group:
-        return _failed(_first(group), starter)
+        return _failed(_first(group), starter, inherited)
     except AgentError as error:
-        return _failed(error, starter)
+        return _failed(error, starter, inherited)
     except OSError as error:
-        return _failed(ConfigError(f"cannot start: {error.strerror}: {error.filename}. Check its permissions."), starter)
+        return _failed(_explained(error), starter, inherited)
     return 0
+
+
+def _explained(error: OSError) -> AgentError:
+    reason = f"cannot start: {error.strerror}" + (f": {error.filename}" if error.filename else "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"{reason}. Make room on this file system.")
+    return ConfigError(f"{reason}. Check its permissions.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,37 +65,66 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(overrides: Sequence[str], starter: _Starter, umask: int) -> None:
-    from agentd import logs
+def _run(overrides: Sequence[str], starter: _Starter, inherited: Inherited, umask: int) -> None:
+    from agentd.logs import Logs
+    from agentd.process import ThisProcess, become, locked, secrets
     from agentwire import config as configuration
 
     config = configuration.load(os.environ, overrides)
     for directory in (config.paths.data, config.paths.logs):
         os.makedirs(directory, mode=0o700, exist_ok=True)
-    secrets = (config.providers.openai.api_key,)
-    logs.configure(config.log, default_file=config.paths.log_file, secrets=secrets, stderr=sys.stderr.isatty())
-    with _lock(config.paths.lock):
+    with locked(config.paths.lock, inherited.lock) as lock:
+        logs = Logs(config.log, default_file=config.paths.log_file, secrets=secrets(config), stderr=sys.stderr.isatty())
+        import faulthandler
+
         import trio
 
-        trio.run(_serve, config, starter, umask)
+        from agentd import systemd, wiring
+
+        faulthandler.enable(logs.descriptor)  # what kills the interpreter itself, and the manager's watchdog, leave their stacks
+        process = ThisProcess(config=config, overrides=overrides, logs=logs, check=wiring.check)
+        run = trio.run(_serve, process, starter, inherited, umask)
+        if run is not None:
+            listening, environment = run
+            name = systemd.OWN if inherited.socket is None or inherited.owned else systemd.ACTIVATED[0]
+            become(environment, overrides, {name: listening.fileno(), systemd.LOCK: lock}, umask)
 
 
-async def _serve(config: Config, starter: _Starter, umask: int) -> None:
+async def _serve(
+    process: ThisProcess, starter: _Starter, inherited: Inherited, umask: int
+) -> tuple[socket.socket, Mapping[str, str]] | None:
+    """Until the end; the socket and the environment of the run that follows, if one does."""
     import structlog
 
     from agentd.wiring import build
 
-    log = structlog.get_logger()
-    async with build(config, umask) as (daemon, parts, listener):
-        listener.bind()
-        log.info("started", version=__version__, pid=os.getpid(), boot=daemon.boot, socket=config.paths.socket, model=config.model)
+    log, config = structlog.get_logger(), process.config
+    async with build(config, process, umask) as (daemon, parts, listener):
+        _listen(listener, inherited, config)
+        log.info("started", version=__version__, pid=os.getpid(), boot=daemon.boot, socket=listener.path, model=config.model)
         for warning in config.warnings:
             log.warning("configuration", message=warning)
         try:
             await daemon.run(parts, listener, starter.ready)
+            listening = listener.leave() if daemon.successor is not None else None
         finally:
             listener.close()
     log.info("stopped")
+    return None if listening is None or daemon.successor is None else (listening, daemon.successor)
+
+
+def _listen(listener: Listener, inherited: Inherited, config: Config) -> None:
+    if inherited.socket is None:
+        listener.bind()
+        return
+    listener.adopt(inherited.socket, owned=inherited.owned)
+    if listener.path != config.paths.socket:
+        import structlog
+
+        said = (
+            f"the service manager listens on {listener.path}, where no client of this configuration looks ({config.paths.socket})"
+        )
+        structlog.get_logger().warning("configuration", message=said)
 
 
 class _Starter:
@@ -106,23 +151,6 @@ class _Starter:
             os.close(descriptor)
 
 
-@contextmanager
-def _lock(path: str) -> Iterator[None]:
-    """One daemon per data directory. Error handling: Conflict naming the pid of the one that runs."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(descriptor, 32).decode().strip() or "unknown"
-            raise Conflict(f"a daemon is running already (pid {pid}, lock {path}); `agentctl daemon stop` ends it") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _first(group: BaseExceptionGroup[BaseException]) -> AgentError:
     """The cause to report: the expected kind if there is one in the group, else the bug itself is raised on."""
     found, rest = group.split(AgentError)
@@ -135,14 +163,28 @@ def _first(group: BaseExceptionGroup[BaseException]) -> AgentError:
     return error
 
 
-def _failed(error: AgentError, starter: _Starter) -> int:
+def _failed(error: AgentError, starter: _Starter, inherited: Inherited) -> int:
     starter.failed(error)
     sys.stderr.write(f"agentd: {error}\n")
     if isinstance(error, StoreError):
         import structlog
 
         structlog.get_logger().critical("store_failed", error=str(error))
+    if inherited.socket is not None and inherited.socket.fileno() >= 0:
+        _turn_away(inherited.socket, error, owned=inherited.owned)
     return error.exit_code
+
+
+def _turn_away(listening: socket.socket, error: AgentError, *, owned: bool) -> None:
+    """Those who wait at the socket that came with us hear why nobody serves them."""
+    from agentd.ipc import turn_away
+
+    name = listening.getsockname()
+    turn_away(listening, error)
+    listening.close()
+    if owned:
+        with suppress(OSError):
+            os.unlink(name)
 
 
 def _child(name: str, arguments: list[str]) -> int:

@@ -7,8 +7,9 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import evolve
@@ -20,8 +21,10 @@ from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
 from agentd.core.router import Router
 from agentd.core.settings import Settings
-from agentd.daemon import Daemon, Parts
+from agentd.daemon import Daemon, Parts, Process
+from agentd.heartbeat import Heartbeat
 from agentd.ipc import Listener
+from agentd.log_file import bound_output
 from agentd.ports import Provider
 from agentd.providers.local import LocalProvider
 from agentd.providers.openai import OpenAIProvider
@@ -29,6 +32,7 @@ from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store.log import EventLog
 from agentd.store.opening import open_log
+from agentd.systemd import watchdog
 from agentd.toolsources.functions import FunctionTools
 from agentwire import __version__
 from agentwire.config import Config
@@ -36,6 +40,7 @@ from agentwire.errors import ConfigError, InvalidParams
 from agentwire.types import ModelInfo, ProviderStatus
 
 _DAY = 86400.0
+_Providers = dict[str, LocalProvider | OpenAIProvider]
 _DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
 
 
@@ -55,7 +60,7 @@ _USER = os.environ.get("USER") or os.environ.get("LOGNAME") or "the user"
 
 
 @asynccontextmanager
-async def build(config: Config, umask: int) -> AsyncIterator[tuple[Daemon, Parts, Listener]]:
+async def build(config: Config, process: Process, umask: int) -> AsyncIterator[tuple[Daemon, Parts, Listener]]:
     """Everything that a run of the daemon needs, wired. `umask` is the user's, for the files that tools make.
 
     Resource handling: the log and the providers' connections are closed when the scope ends.
@@ -66,14 +71,19 @@ async def build(config: Config, umask: int) -> AsyncIterator[tuple[Daemon, Parts
         providers = _providers(config)
         functions = FunctionTools(config.paths.tools, TrioSpawner(umask=umask))
         try:
-            yield _assemble(config, clock, store, providers, functions)
+            yield _assemble(config, process, clock, store, providers, functions)
         finally:
             with trio.move_on_after(2, shield=True):
                 for provider in providers.values():
                     await provider.aclose()
 
 
-def _providers(config: Config) -> dict[str, Provider]:
+def check(config: Config) -> None:
+    """Raises ConfigError for what no daemon can be built from."""
+    _router(config, _providers(config))
+
+
+def _providers(config: Config) -> _Providers:
     local, openai = config.providers.local, config.providers.openai
     return {
         "local": LocalProvider(local, config.timeouts, config.paths.models, config.paths.runtime, TrioSpawner()),
@@ -82,46 +92,66 @@ def _providers(config: Config) -> dict[str, Provider]:
 
 
 def _assemble(
-    config: Config, clock: WallClock, store: EventLog, providers: dict[str, Provider], functions: FunctionTools
+    config: Config, process: Process, clock: WallClock, store: EventLog, providers: _Providers, functions: FunctionTools
 ) -> tuple[Daemon, Parts, Listener]:
-    daemon = Daemon(config, clock, secrets.token_hex(8))
+    daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
-    settings = _settings(config)
+    current = _Current(config, router, providers)
     core = assemble(
         store=store,
         models=router,
         sources=[functions],
         clock=clock,
         facts=clock.facts,
-        settings=lambda: settings,
+        settings=lambda: current.settings,
         host=daemon,
-        listing=_listing(router, config.model),
+        listing=_listing(router),
         resolve=router.full_name,
-    )
-    hello = Hello(
-        version=__version__,
-        pid=os.getpid(),
-        boot=daemon.boot,
-        model=config.model,
-        environment=config.environment,
-        notice=lambda: _DEMO.format(model=config.model) if config.model.startswith("local/") else "",
-        prompting=daemon.expect_prompt,
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
-        return Session(core.api, core.bus, store, caller, hello, outlet, nursery)
+        return Session(core.api, core.bus, store, caller, current.hello(daemon), outlet, nursery)
 
+    heartbeat = Heartbeat(watchdog(os.environ), [partial(bound_output, config.paths.output)])
     parts = Parts(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
         services=[functions.run, *(provider.run for provider in providers.values())],
-        background=[core.saver.run, core.upkeep.run],
+        background=[core.saver.run, core.upkeep.run, heartbeat.run],
         prewarm=router.prewarm,
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
         recovery=core.recovery,
+        reconfigure=current.replace,
     )
     return daemon, parts, Listener(config.paths.socket, open_session)
+
+
+class _Current:
+    """The configuration in force, and all that go by it."""
+
+    def __init__(self, config: Config, router: Router, providers: _Providers) -> None:
+        self._config, self._router, self._providers = config, router, providers
+        self.settings = _settings(config)
+
+    def replace(self, config: Config) -> None:
+        """What begins from now on goes by this one."""
+        self._config, self.settings = config, _settings(config)
+        self._router.default = config.model
+        for provider in self._providers.values():
+            provider.reconfigure(config.timeouts)
+
+    def hello(self, daemon: Daemon) -> Hello:
+        model = self._config.model
+        return Hello(
+            version=__version__,
+            pid=os.getpid(),
+            boot=daemon.boot,
+            model=model,
+            environment=self._config.environment,
+            notice=lambda: _DEMO.format(model=model) if model.startswith("local/") else "",
+            prompting=daemon.expect_prompt,
+        )
 
 
 def _settings(config: Config) -> Settings:
@@ -139,7 +169,7 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _router(config: Config, providers: dict[str, Provider]) -> Router:
+def _router(config: Config, providers: Mapping[str, Provider]) -> Router:
     """Error handling: ConfigError for a default model of no provider: it would fail every session, and the first prewarming."""
     router = Router(providers, config.model)
     try:
@@ -155,8 +185,8 @@ def _status(provider: Provider) -> ProviderStatus:
     return ProviderStatus(name=provider.name, state=state, detail=detail)
 
 
-def _listing(router: Router, default: str) -> Callable[[], Awaitable[Sequence[ModelInfo]]]:
+def _listing(router: Router) -> Callable[[], Awaitable[Sequence[ModelInfo]]]:
     async def models() -> Sequence[ModelInfo]:
-        return [evolve(model, default=model.id == default) for model in await router.models()]
+        return [evolve(model, default=model.id == router.default) for model in await router.models()]
 
     return models

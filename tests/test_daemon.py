@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
@@ -24,12 +24,12 @@ from attrs import Factory, define, evolve
 from agentd.core.api import Api
 from agentd.core.index import index_change
 from agentd.core.live import Live
-from agentd.daemon import Daemon, Parts, notify
+from agentd.daemon import Daemon, Parts
 from agentd.ipc import Listener
 from agentd.ports import Models
 from agentd.store.opening import open_inline
 from agentwire import config
-from agentwire.errors import Stopping, StorageFull, StoreError
+from agentwire.errors import ConfigError, Stopping, StorageFull, StoreError
 from agentwire.types import ProviderStatus
 from tests.fakes.house import OWNER, TrioClock, core
 from tests.fakes.models import FakeModels, Say
@@ -43,7 +43,7 @@ class NoSocket(Listener):
     """A listener to which nobody comes."""
 
     def __init__(self, happened: list[str]) -> None:
-        self.clients = 3
+        self.clients, self.path = 3, "/nowhere"
         self._happened = happened
 
     async def serve(self, connections: trio.Nursery) -> None:
@@ -51,6 +51,28 @@ class NoSocket(Listener):
 
     def close(self) -> None:
         self._happened.append("listener closed")
+
+
+@define
+class FakeProcess:
+    """agentd.daemon.Process: `found` is what stands in the configuration, `wrong` what is wrong with it."""
+
+    found: config.Config
+    wrong: str = ""
+    logged: list[config.Config] = Factory(list)
+    reconfigured: list[config.Config] = Factory(list)
+
+    def read(self, environ: Mapping[str, str]) -> config.Config:
+        if self.wrong:
+            raise ConfigError(self.wrong)
+        return self.found
+
+    def log_to(self, config: config.Config) -> None:
+        self.logged.append(config)
+
+    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        self.read(environment)
+        return environment
 
 
 @define(eq=False)
@@ -61,6 +83,7 @@ class Boot:
     parts: Parts
     api: Api
     listener: NoSocket
+    process: FakeProcess
     happened: list[str] = Factory(list)
 
     async def call(self, method: str, **params: object) -> Any:
@@ -92,7 +115,8 @@ def settings(home: Path, *overrides: str) -> config.Config:
 def build(home: Path, models: Models = HELLO, *overrides: str) -> Boot:
     """What `wiring.build` does, with a scripted model and no socket. The log is a file: the next boot finds it."""
     store = open_inline(index_change, TrioClock(), str(home / "agentd.db"))
-    daemon = Daemon(settings(home, *overrides), TrioClock(), secrets.token_hex(4))
+    process = FakeProcess(settings(home, *overrides))
+    daemon = Daemon(process.found, TrioClock(), secrets.token_hex(4), process)
     made = core(store, models, (), daemon)
     happened: list[str] = []
     parts = Parts(
@@ -104,8 +128,9 @@ def build(home: Path, models: Models = HELLO, *overrides: str) -> Boot:
         prewarm=partial(prewarm, happened),
         providers=lambda: (ProviderStatus(name="fake", state="ready"),),
         recovery=made.recovery,
+        reconfigure=process.reconfigured.append,
     )
-    return Boot(daemon, parts, made.api, NoSocket(happened), happened)
+    return Boot(daemon, parts, made.api, NoSocket(happened), process, happened)
 
 
 async def serve(happened: list[str], *, task_status: Any) -> None:
@@ -425,11 +450,3 @@ async def test_systemd_hears_of_the_beginning_and_the_end(
             with pytest.raises(BlockingIOError):
                 manager.recv(100)
         assert manager.recv(100) == b"STOPPING=1"
-
-
-def test_nobody_to_notify_is_no_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not under systemd, or its socket is gone."""
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notify("READY=1")
-    monkeypatch.setenv("NOTIFY_SOCKET", str(home / "gone"))
-    notify("READY=1")

@@ -42,7 +42,7 @@ class Log:
     ) -> None:
         self.path = path
         config = LogConfig(level, form, str(path))
-        logs.configure(config, default_file="/nowhere", secrets=[SECRET, "short", ""], stderr=False)
+        self.logs = logs.Logs(config, default_file="/nowhere", secrets=[SECRET, "short", ""], stderr=False)
         self.logger: Any = structlog.get_logger()
 
     def lines(self) -> list[str]:
@@ -109,7 +109,7 @@ def test_file_is_private_and_appended_to(tmp_path: Path) -> None:
 
 def test_default_file_and_stderr(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Without a file of its own the log goes to the default one, and in the foreground to stderr as well."""
-    logs.configure(LogConfig(), default_file=str(tmp_path / "log"), secrets=(), stderr=True)
+    logs.Logs(LogConfig(), default_file=str(tmp_path / "log"), secrets=(), stderr=True)
     structlog.get_logger().info("both")
     assert (tmp_path / "log").read_text() == capfd.readouterr().err
     assert "both" in (tmp_path / "log").read_text()
@@ -205,7 +205,7 @@ def test_nothing_a_caller_logs_raises(as_json: Log) -> None:
 def test_full_disk_costs_lines_and_is_confessed(capfd: pytest.CaptureFixture[str]) -> None:
     """A write that fails raises nothing; stderr goes on, and the count of what was lost is written as soon as that works."""
     config = LogConfig("info", "text", "/dev/full")
-    logs.configure(config, default_file="", secrets=(), stderr=True)
+    logs.Logs(config, default_file="", secrets=(), stderr=True)
     logger = structlog.get_logger()
     for number in range(3):
         logger.info("line", number=number)
@@ -238,7 +238,7 @@ def test_lost_lines_are_counted(tmp_path: Path, form: Literal["text", "json"]) -
 def log_to(log: Log, descriptor: int) -> bool:
     """Log a long line to a descriptor; whether all of it arrived."""
     sink = log.logger.bind()._logger
-    sink._descriptors = [descriptor]
+    sink._ways = [lambda data: os.write(descriptor, data) == len(data)]
     log.logger.info("x" * LONG)
     return not sink._lost
 

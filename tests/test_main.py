@@ -20,7 +20,6 @@ import trio
 from attrs import define
 
 from agentctl.client import Client
-from agentd import main as program
 from agentd.main import main
 from agentwire import __version__
 from agentwire.errors import ConfigError, StoreError
@@ -231,17 +230,3 @@ def test_runs_until_it_is_asked_to_stop(pipe: Pipe) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     lines = Path(paths.log_file).read_text().splitlines()
     assert " started " in lines[0] and " stopped" in lines[-1]
-
-
-def test_lock_is_not_inherited_by_children(home: Path) -> None:
-    """A tool that outlives the daemon must not keep the next one from starting."""
-    with program._lock(str(home / "lock")):
-        held = [int(name) for name in os.listdir("/proc/self/fd") if _leads_to(name, home / "lock")]
-        assert len(held) == 1 and not os.get_inheritable(held[0])
-
-
-def _leads_to(name: str, path: Path) -> bool:
-    try:
-        return os.readlink(f"/proc/self/fd/{name}") == str(path)
-    except FileNotFoundError:
-        return False

@@ -23,6 +23,7 @@ class Paths:
     models: str
     logs: str
     log_file: str
+    output: str
     cache: str
     runtime: str
     socket: str
@@ -70,6 +71,7 @@ def locate(environ: Mapping[str, str], uid: int) -> Paths:
         models=f"{data}/models",
         logs=f"{state}/log",
         log_file=f"{state}/log/agentd.log",
+        output=f"{state}/log/agentd.out",
         cache=cache,
         runtime=socket.rsplit("/", 1)[0] or "/",
         socket=socket,

@@ -32,6 +32,7 @@ def test_home_alone_gives_the_xdg_defaults() -> None:
         "models": "/home/u/.local/share/agentd/models",
         "logs": "/home/u/.local/state/agentd/log",
         "log_file": "/home/u/.local/state/agentd/log/agentd.log",
+        "output": "/home/u/.local/state/agentd/log/agentd.out",
         "cache": "/home/u/.cache/agentd",
         "runtime": "/tmp/agentd-7",
         "socket": "/tmp/agentd-7/agentd.sock",
