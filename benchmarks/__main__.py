@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import many, size, start, storage, stream, turns
+from benchmarks import index, many, size, start, storage, stream, turns
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -21,9 +21,11 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "two-hundred": many.two_hundred,
     "weight": size.weight,
     "turns": turns.fiftieth,
+    "thousandth": turns.thousandth,
     "tool": turns.tool,
     "appends": storage.appends,
     "long-session": storage.long_session,
+    "sessions": index.sessions,
     "round-trip": start.round_trip,
     "chat": start.chat,
 }

@@ -5,11 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing
+from statistics import median
+
+from attrs import evolve
 
 from benchmarks.common import Client, Daemon, Lab, rule, timed, tokens
 from benchmarks.figures import Figure, quiet
+from benchmarks.passages import passages
 
 _TURNS, _SESSIONS = 50, 12
+_TEXT = "Tell me about the weather in the mountains, please. " * 6
+_MANY, _DEARER = 1000, 2.0
 _ALIKE = 1.2
 """How far the CPU of the 50th may be from the first's: noise, and the history of 49 turns that is encoded and sent along (0.2 ms).
 The latency has no bar: it holds the model server's reading of that history, too."""
@@ -36,10 +42,10 @@ def fiftieth(lab: Lab) -> list[Figure]:
     return figures
 
 
-def _turn(daemon: Daemon, client: Client, session: str) -> tuple[float, float]:
+def _turn(daemon: Daemon, client: Client, session: str, text: str = _TEXT) -> tuple[float, float]:
     """Seconds of CPU and of waiting."""
     cpu, began = daemon.process.cpu, time.perf_counter()
-    client.turn(session, "Tell me about the weather in the mountains, please. " * 6)
+    client.turn(session, text)
     latency = time.perf_counter() - began
     return daemon.process.cpu - cpu, latency
 
@@ -47,6 +53,30 @@ def _turn(daemon: Daemon, client: Client, session: str) -> tuple[float, float]:
 def _turn_of(runs: list[list[tuple[float, float]]], number: int, kind: int) -> float:
     begin = min(max(0, number - 1), _TURNS - 3)
     return quiet(turn[kind] for session in runs for turn in session[begin : begin + 3])
+
+
+def thousandth(lab: Lab) -> list[Figure]:
+    """A session of 1,000 turns of 300 characters each way: its last 100 beside its first, with a server that reads and no more.
+
+    The model's context has room for all of it. The medians are compared: every turn of the session is measured once.
+    """
+    asked = passages(2 * _MANY)[_MANY:]
+    with (
+        lab.listener(_MANY) as port,
+        lab.daemon(port, AGENTD_PROVIDERS_OPENAI_CONTEXT="1000000") as daemon,
+        closing(Client(daemon)) as client,
+    ):
+        client.turn(client.session(), "warm")
+        session = client.session()
+        runs = [_turn(daemon, client, session, text) for text in asked]
+    figures = []
+    for kind, name in enumerate(("CPU", "latency")):
+        first, last = (median(run[kind] for run in some) * 1000 for some in (runs[:100], runs[-100:]))
+        dearer = Figure(
+            name=f"turns 900 to 1,000 dearer, {name}", value=last - first, unit="ms", floor=first, floor_name="ms the first 100"
+        )
+        figures.append(evolve(dearer, bar=_DEARER, rule=f"{_DEARER:g} ms"))
+    return figures
 
 
 def tool(lab: Lab) -> list[Figure]:
