@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "chat": "talk to the agent in this terminal (what `agentctl` alone does)",
     "run": "one prompt in, the answer out: for scripts and pipes",
-    "session": "list, show, rename, delete and watch sessions",
+    "session": "list, show, fork, export, configure and erase sessions",
     "model": "list the models, fetch the embedded one",
     "status": "how the daemon is",
     "daemon": "run, start, stop and restart the daemon, read its log",

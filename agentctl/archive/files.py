@@ -21,7 +21,7 @@ def format_of(path: str) -> str:
 
 def taken(path: str) -> bool:
     """Whether there is something that an export would have to overwrite."""
-    return os.path.lexists(path) and not _is_special(path)
+    return os.path.lexists(path) and not _is_special(path) and not os.path.isdir(path)
 
 
 def save(source: Source, path: str, form: str, *, force: bool) -> None:
@@ -30,6 +30,8 @@ def save(source: Source, path: str, form: str, *, force: bool) -> None:
         with open(path, "w", encoding="utf-8", newline="") as special:
             FORMATS[form](source, special.write)
         return
+    if os.path.isdir(path):
+        raise Conflict(f"{path} is a directory; name a file in it")
     path = os.path.realpath(path)  # what a link leads to is replaced, not the link
     draft = f"{os.path.dirname(path)}/.{os.path.basename(path)[:200]}.{os.getpid()}"
     try:
@@ -38,8 +40,10 @@ def save(source: Source, path: str, form: str, *, force: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         _publish(draft, path, force=force)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # nobody knows the draft
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.unlink(draft)
 
 

@@ -27,6 +27,7 @@ class Host(Protocol):
 
     transcript: Transcript
     link: Link
+    hint: str
 
     def say(self, *news: Line) -> None: ...
     def fill(self, text: str) -> None:
@@ -60,6 +61,7 @@ class Branches:
         elif not choice:
             self._chat.say(*(line(commands.input_row(number, said.text), "notice") for number, said in enumerate(past, 1)))
             self._chat.fill("/rewind ")
+            self._chat.hint = "type the number of the message to go back to, then Enter"
         elif not (choice.isdecimal() and 1 <= int(choice) <= len(past)):
             self._say(f"/rewind NUMBER: from 1, the last message, to {len(past)}; /rewind lists them")
         else:

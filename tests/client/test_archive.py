@@ -348,6 +348,17 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["link.json", "talk.json"]
 
 
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    """Not the draft that it is written to first."""
+    sessions = FakeSessions()
+    source = Source(sessions.call, sessions.add().info.id)
+    with pytest.raises(Conflict, match="is a directory; name a file in it"):
+        files.save(source, str(tmp_path), "json", force=True)
+    with pytest.raises(OSError, match="No such file") as caught:
+        files.save(source, str(tmp_path / "none/talk.json"), "json", force=True)
+    assert caught.value.filename == str(tmp_path / "none/talk.json")
+
+
 def test_devices_are_written_to() -> None:
     """A pipe or device is not replaced by a file."""
     sessions = FakeSessions()

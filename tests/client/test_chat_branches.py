@@ -65,6 +65,7 @@ def test_rewind(play: Play) -> None:
         stage.chat.rewind()
         assert stage.tape.lines[-2:] == ["   1  two", "   2  one"]
         assert stage.tape.filled == "/rewind "
+        assert "type the number" in stage.chat.status()
         stage.chat.entered("/rewind 3")
         assert stage.tape.lines[-1].startswith("/rewind NUMBER: from 1, the last message, to 2")
         stage.chat.entered("/rewind 1")

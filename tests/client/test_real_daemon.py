@@ -126,3 +126,42 @@ def test_wrong_configuration(house: Path) -> None:
     answer = agentctl(house, "status")
     assert answer.code == 78
     assert f"{house}/config/config.toml:2: turn.max_steps" in answer.err
+
+
+@pytest.mark.usefixtures("model")
+def test_sessions_as_things(house: Path) -> None:
+    """Forked after its first turn, configured, exported and brought back, found by filters, cleaned up but for the pinned one."""
+    for prompt in ("one", "two"):
+        assert agentctl(house, "run", *(["-c"] if prompt == "two" else []), prompt).code == 0
+    (info,) = agentctl(house, "session", "list", "--json").document
+    fork = agentctl(house, "session", "fork", info["id"][:8], "--turn", "1").out.strip()
+    assert agentctl(house, "session", "set", fork, "var.TICKET=4711", "max_steps=3", "pinned=true").code == 0
+    text = agentctl(house, "session", "export", fork).out
+    copy = agentctl(house, "session", "import", "--title", "the copy", stdin=text.encode()).out.strip()
+    for session, heading in ((fork, f"── earlier, in session {info['id'][:8]} ──"), (copy, "── earlier ──")):
+        shown = [line for line in agentctl(house, "session", "show", session).out.splitlines() if not line.startswith("settings")]
+        assert [line for line in shown if line] == [heading, "> one", "hello"]
+        assert agentctl(house, "session", "get", session, "var.TICKET").out == "4711\n"
+    again, first = json.loads(agentctl(house, "session", "export", copy).out), json.loads(text)
+    assert [again[name] for name in ("settings", "messages", "blobs")] == [
+        first[name] for name in ("settings", "messages", "blobs")
+    ]
+    assert agentctl(house, "run", "-s", copy, "three").out == "hello\n"
+    assert [found["id"] for found in agentctl(house, "session", "list", "--text", "THE COPY", "--json").document] == [copy]
+    assert agentctl(house, "session", "unpin", copy).code == 0
+    assert agentctl(house, "session", "clean", "--age", "1d").err == "no session was erased\n"
+    assert [found["id"] for found in agentctl(house, "session", "list", "--pinned", "--json").document] == [fork]
+
+
+@pytest.mark.usefixtures("model")
+def test_show_while_a_reply_streams(house: Path) -> None:
+    """What was said so far is shown, and showing ends nothing."""
+    process = start(house, "run", "count")
+    assert process.stdout is not None
+    process.stdout.read(1)
+    (info,) = agentctl(house, "session", "list", "--json").document
+    shown = agentctl(house, "session", "show", info["id"]).out
+    answer = end(process)
+    said = shown.split("\n\n", 1)[1].split()
+    assert (info["status"], answer.code) == ("running", 0)
+    assert 0 < len(said) < 40 and said == [f"w{number}" for number in range(len(said))]

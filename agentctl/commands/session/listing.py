@@ -23,14 +23,19 @@ _PAGE = 1000
 
 def list_(paths: Paths, args: Namespace, out: Output) -> int:
     """The sessions that pass the filters."""
+    conditions = _conditions(args)
     with Client.connect(paths) as client:
-        sessions, cursor = _sessions(client, _conditions(args), None if args.all else args.limit, args.cursor)
+        sessions, cursor = _sessions(client, conditions, None if args.all else args.limit, args.cursor)
     if args.json:
         out.document(sessions)
-    else:
+    elif sessions:
         table(sessions, out)
-    if cursor:
+    else:
+        out.detail("no such session; `agentctl session list` without conditions shows all" if conditions else "no session yet")
+    if cursor and (args.json or not out.tty):
         out.note(f"there are more: --all shows all, --cursor {cursor} the next")
+    elif cursor:
+        out.note(f"the newest {len(sessions)} sessions; --limit N or --all for more")
     return 0
 
 
@@ -44,7 +49,7 @@ def table(sessions: Sequence[dict[str, Any]], out: Output) -> None:
             f"{duration(now - session['updated_at'], 1)} ago" if out.tty else f"{session['updated_at']:.0f}",
             str(session["turns"]),
             session["cwd"],
-            session["title"],
+            session["title"] + (f" (fork of {session['parent'][:SHORT]})" if out.tty and session.get("parent") else ""),
         )
         for session in sessions
     ]

@@ -111,7 +111,7 @@ def _settings(group: Any) -> None:
     change = _on_one(
         group,
         "set",
-        "what it does differently from the configuration",
+        "its settings: model, instructions, variables of its tools",
         "agentctl session set 4f2a model=openai/gpt-5 max_steps=20\n"
         'agentctl session set 4f2a instructions="Answer in French."\n'
         "agentctl session set 4f2a var.TICKET=4711       its tools see AGENTD_VAR_TICKET\n"
@@ -123,20 +123,20 @@ def _settings(group: Any) -> None:
     get = _on_one(
         group,
         "get",
-        "its settings; with NAME only that value",
+        "its settings as they are; with NAME only that value",
         "agentctl session get 4f2a\nagentctl session get 4f2a model\nagentctl session get 4f2a var.TICKET",
     )
     get.add_argument("name", nargs="?", default="", metavar="NAME", help="model, max_steps, instructions, pinned, var.NAME")
     arguments.add_json(get)
-    _on_one(group, "pin", "keep it: it is never cleaned up", "agentctl session pin 4f2a")
-    _on_one(group, "unpin", "no longer keep it from being cleaned up", "agentctl session unpin 4f2a")
+    _on_one(group, "pin", "never clean it up", "agentctl session pin 4f2a")
+    _on_one(group, "unpin", "clean it up like others", "agentctl session unpin 4f2a")
 
 
 def _files(group: Any) -> None:
     export = _on_one(
         group,
         "export",
-        "the session as a file: JSON holds everything, Markdown is to be read",
+        "write it to a file: JSON holds everything, Markdown is to be read",
         "agentctl session export 4f2a -o talk.md\nagentctl session export 4f2a > talk.json",
     )
     export.add_argument("--format", choices=("json", "markdown"), help="default: as the file's ending says, else json")
@@ -145,7 +145,7 @@ def _files(group: Any) -> None:
     bring = arguments.verb(
         group,
         "import",
-        "a session from a file, as export wrote it or Markdown with `## User` headings",
+        "a new one from a file of export's, or Markdown with `## User` headings",
         "agentctl session import talk.json\nagentctl session import talk.md --title 'from the other machine'\n"
         "ssh host agentctl session export 4f2a | agentctl session import",
     )
