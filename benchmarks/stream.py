@@ -52,8 +52,8 @@ def tokens_at_once(lab: Lab) -> list[Figure]:
             unit="us",
             floor=floor,
             floor_name="us relay",
-            bar=40,
-            rule="40 us",
+            bar=10,
+            rule="10 us",
         ),
         Figure(name="  the relay", value=floor, unit="us", floor=least, floor_name="us bare client"),
     ]

@@ -148,7 +148,7 @@ class OpenAIProvider:
 
         try:
             return Sdk(self._base, self._config.api_key or _NO_KEY, self._timeouts.connect)
-        except (OSError, ValueError, HttpError) as error:
+        except (ImportError, OSError, ValueError, HttpError) as error:
             raise ProviderError(f"no connection to {self._who} can be made: {error}. Check {', '.join(ENVIRONMENT)}.") from None
 
     # --- exchanges ------------------------------------------------------------------------------------------------------------

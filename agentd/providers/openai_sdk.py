@@ -54,8 +54,8 @@ Post = Callable[[Sequence[bytes]], Awaitable[Answer]]
 class Sdk:
     """Made in a worker thread; `aclose` closes its connections. `connect`: seconds.
 
-    Error handling: making one raises OSError, ValueError or HttpError if this machine's certificates, the proxy settings or the key
-    cannot be used.
+    Error handling: making one raises ImportError, OSError, ValueError or HttpError if this machine's certificates, the proxy
+    settings or the key cannot be used.
     """
 
     def __init__(self, base: str, key: str, connect: float) -> None:

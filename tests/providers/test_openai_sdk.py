@@ -9,7 +9,7 @@ from agentd.providers.http1 import HttpError
 from agentd.providers.openai import OpenAIProvider
 from agentd.providers.openai_sdk import Sdk, proxied
 from agentwire.config import OpenAIConfig, Timeouts
-from agentwire.errors import AuthFailed, ProviderDown
+from agentwire.errors import AuthFailed, ProviderDown, ProviderError
 from agentwire.types import ModelInfo
 from tests.fakes.authority import Authority
 from tests.fakes.model_script import Answer, Cut, Drop, Event, Hang, Raw, Reply, Say, Tokens, error, text
@@ -110,6 +110,16 @@ async def test_tls_through_a_proxy(monkeypatch: pytest.MonkeyPatch, authority: A
         await provider.aclose()
         assert between.seen == [f"CONNECT localhost:{server.port}"]
     assert KEY.encode() in server.requests[0]
+
+
+@pytest.mark.parametrize("url", ["socks5://127.0.0.1:1", "nonsense://x", "http://[::"])
+async def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The user is told which variables to look at; also of SOCKS, for which a library is missing."""
+    monkeypatch.setenv("ALL_PROXY", url)
+    async with wired([text("hi")]) as (server, provider):
+        with pytest.raises(ProviderError, match=r"Check SSL_CERT_FILE, .*ALL_PROXY"):
+            await ask(provider)
+        assert not server.connections
 
 
 @pytest.mark.parametrize(
