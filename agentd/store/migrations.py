@@ -11,6 +11,9 @@ import apsw
 from agentd.store.transaction import transaction
 from agentwire.errors import ConfigError
 
+BEFORE = ".before-schema-"
+"""Behind a log's name: what it was before a migration to the version that follows."""
+
 STEPS: tuple[str, ...] = (
     """
     CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL);
@@ -55,20 +58,54 @@ def migrate(db: apsw.Connection, path: str, steps: tuple[str, ...] = STEPS) -> N
 
     Error handling: a database newer than this code raises ConfigError (exit 78) and is left untouched.
     """
-    version = db.pragma("user_version")
-    if version > len(steps):
-        raise ConfigError(
-            f"{path} has schema {version}, but this agentd knows only up to {len(steps)}: it was written by a newer release. "
-            "Install that release again, or move the file away."
-        )
+    version = refuse_newer(db, path, len(steps))
     if version == len(steps):
         return
     if version > 0 and path != ":memory:":
-        backup_to(db, f"{path}.before-schema-{len(steps)}")
+        backup_to(db, f"{path}{BEFORE}{len(steps)}")
+    upgrade(db, steps)
+
+
+def refuse_newer(db: apsw.Connection, path: str, known: int = len(STEPS)) -> int:
+    """The version of its schema. Raises ConfigError if it is newer than `known`."""
+    version: int = db.pragma("user_version")
+    if version > known:
+        raise ConfigError(
+            f"{path} has schema {version}, but this agentd knows only up to {known}: it was written by a newer release. "
+            "Install that release again, or move the file away."
+        )
+    return version
+
+
+def upgrade(db: apsw.Connection, steps: tuple[str, ...] = STEPS) -> None:
+    """The steps that are missing, all or none."""
     with transaction(db):
-        for step in steps[version:]:
+        for step in steps[db.pragma("user_version") :]:
             db.execute(step)
         db.pragma("user_version", len(steps))
+
+
+def is_ours(db: apsw.Connection) -> bool:
+    """Whether the tables are those of the version that the file claims to have. A newer version's are not known."""
+    version = db.pragma("user_version")
+    model = apsw.Connection(":memory:")
+    try:
+        known = [_tables(model)]
+        for step in STEPS:
+            model.execute(step)
+            known.append(_tables(model))
+    finally:
+        model.close()
+    return _tables(db) == known[version] if 0 <= version < len(known) else version > 0 and _tables(db) not in known
+
+
+def has_table(db: apsw.Connection, name: str) -> bool:
+    """Whether the schema is one that has this table."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).get is not None
+
+
+def _tables(db: apsw.Connection) -> set[tuple[str, str]]:
+    return set(db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
 
 
 def backup_to(db: apsw.Connection, target: str) -> None:

@@ -23,3 +23,13 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def opened(path: str) -> Iterator[apsw.Connection]:
+    """A connection to a file that nobody else uses, with SQLite's own settings."""
+    db = apsw.Connection(path)
+    try:
+        yield db
+    finally:
+        db.close()
