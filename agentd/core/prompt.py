@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from attrs import frozen
 
@@ -116,21 +117,33 @@ def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
 
 
 def paired(messages: Sequence[Message]) -> Sequence[Message]:
-    """The same messages with every call answered once, right behind it: no vendor accepts a dangling call."""
-    dangling = {index for index, message in enumerate(messages) if message.calls and not _answered(messages, index)}
-    if not dangling:
+    """The same messages with every call answered once, right behind it, and no answer to what nobody asked.
+
+    Our own logs are like that but for the end of one that was cut; what was imported may be anything, and no vendor accepts it.
+    """
+    if all(_in_pair(messages, index) for index, message in enumerate(messages) if message.calls):
         return messages
     whole: list[Message] = []
     for index, message in enumerate(messages):
-        whole.append(message)
-        if index in dangling:
-            results = tuple([ToolResult(call=call, parts=(Text(text=UNKNOWN),), is_error=True) for call in message.calls])
-            whole.append(Message("tool", results))
+        if message.role != "tool":
+            whole.append(message)
+            if message.calls:
+                whole.append(_answers(message, takewhile(_is_tool, messages[index + 1 :])))
     return whole
 
 
-def _answered(messages: Sequence[Message], index: int) -> bool:
-    if messages[index].role == "tool":
-        return True
-    following = messages[index + 1] if index + 1 < len(messages) else None
-    return following is not None and following.role == "tool" and following.calls == messages[index].calls
+def _in_pair(messages: Sequence[Message], index: int) -> bool:
+    message = messages[index]
+    other = index - 1 if message.role == "tool" else index + 1
+    return 0 <= other < len(messages) and _is_tool(messages[other]) != _is_tool(message) and messages[other].calls == message.calls
+
+
+def _is_tool(message: Message) -> bool:
+    return message.role == "tool"
+
+
+def _answers(message: Message, behind: Iterable[Message]) -> Message:
+    """One result for each call of `message`, in the calls' order."""
+    said = {part.call: part for other in behind for part in other.parts if isinstance(part, ToolResult)}
+    unknown = (Text(text=UNKNOWN),)
+    return Message("tool", tuple([said.get(call) or ToolResult(call=call, parts=unknown, is_error=True) for call in message.calls]))

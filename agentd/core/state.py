@@ -18,6 +18,7 @@ from agentwire import events as ev
 from agentwire.types import (
     BlobRef,
     CallOutcome,
+    Cut,
     Decision,
     Effect,
     Part,
@@ -33,7 +34,7 @@ from agentwire.types import (
     Usage,
 )
 
-STATE_VERSION = "2"
+STATE_VERSION = "3"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
@@ -107,6 +108,7 @@ class SessionState:
     queue: list[QueuedInput] = field(factory=list)
     messages: list[Message] = field(factory=list)
     turn: Turn | None = None
+    cut: Cut = ""  # the newest message goes on in the next event
 
     def apply(self, event: ev.Event) -> None:
         """Take in the next event. Events of one stream come in seq order without gaps."""
@@ -145,9 +147,11 @@ class SessionState:
     @property
     def complete(self) -> bool:
         """No step is half done: the messages end where a conversation may be taken up."""
-        if self.turn is None:
-            return True
-        return self.turn.steps > 0 and not self.turn.open_calls and self.turn.stop != "interrupted" and not self.turn.steered
+        last = self.messages[-1] if self.messages else None
+        if self.cut or (last is not None and last.role == "assistant" and last.calls):
+            return False
+        turn = self.turn
+        return turn is None or (turn.steps > 0 and turn.stop != "interrupted" and not turn.steered)
 
     @property
     def interrupted(self) -> bool:
@@ -194,11 +198,12 @@ def _configured(state: SessionState, body: ev.SessionConfigured, _: ev.Event) ->
 
 
 def _message_added(state: SessionState, body: ev.MessageAdded, _: ev.Event) -> None:
-    last = state.messages[-1] if state.messages else None
-    if last is not None and last.role == body.role != "user":  # one message that was too large for one event
-        state.messages[-1] = Message(body.role, _joined(last.parts, body.parts))
-    else:
-        state.messages.append(Message(body.role, body.parts))
+    parts = body.parts
+    if state.cut:
+        begun = state.messages.pop().parts
+        parts = _joined(begun, parts) if state.cut == "text" else (*begun, *parts)
+    state.messages.append(Message(body.role, parts))
+    state.cut = body.more
 
 
 def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
@@ -291,7 +296,8 @@ def _tool_finished(state: SessionState, body: ev.ToolFinished, _: ev.Event) -> N
     call = turn.calls[body.call]
     call.outcome, call.parts = body.outcome, body.parts
     turn.denials += body.outcome == "denied"
-    if not turn.open_calls:
+    asked = state.messages[-1].calls  # a call may be refused before the next one of its reply is even planned
+    if len(turn.calls) == len(asked) and not turn.open_calls:
         state.messages.append(Message("tool", tuple(_result(call) for call in turn.calls.values())))
 
 

@@ -16,6 +16,7 @@ from attrs import frozen
 from agentwire.types import (
     BlobRef,
     CallOutcome,
+    Cut,
     Decision,
     Delivery,
     DraftPart,
@@ -67,10 +68,14 @@ class SessionConfigured:
 
 @frozen(kw_only=True)
 class MessageAdded:
-    """A message that was said elsewhere: in the session this one was forked from, or in the file it was imported from."""
+    """A message that was said elsewhere: in the session this one was forked from, or in the file it was imported from.
+
+    `more`: it is too long for one event and goes on in the next one, with further `parts`, or within its last `text`.
+    """
 
     role: Role
     parts: tuple[Part, ...]
+    more: Cut = ""
 
 
 @frozen(kw_only=True)

@@ -105,6 +105,7 @@ CallOutcome = Literal["ok", "error", "denied", "cancelled", "skipped", "unknown"
 TurnOutcome = Literal["done", "cancelled", "failed", "interrupted"]
 SessionStatus = Literal["idle", "running", "awaiting_approval"]
 PartKind = Literal["text", "reasoning", "tool_call"]
+Cut = Literal["", "parts", "text"]
 
 # --- views (what a client is told about current state) -------------------------------------------------------------------------
 
