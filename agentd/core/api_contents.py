@@ -94,6 +94,7 @@ class ContentMethods:
         received, content = self._uploads.take((caller.user, live.state.id, params.blob), params.bytes, params.offset, data)
         if content is not None:
             await self._store.put_blob(live.state.id, content)
+            self._sessions.refuse_deleted(live)
         return m.BlobStored(received=received)
 
 

@@ -111,8 +111,7 @@ class SessionMethods:
     async def _clean(self, caller: Caller, params: m.CleanSessions) -> m.Cleaned:
         if not (params.idle or params.age):
             raise InvalidParams("params: give `idle` or `age`, in seconds; nothing is cleaned up without a condition")
-        gone = await self._upkeep.clean(caller.user, idle=params.idle, age=params.age, dry_run=params.dry_run)
-        return m.Cleaned(sessions=tuple(gone))
+        return await self._upkeep.clean(caller.user, idle=params.idle, age=params.age, dry_run=params.dry_run)
 
     # --- settings ----------------------------------------------------------------------------------------------------------
 
@@ -135,11 +134,13 @@ class SessionMethods:
     # --- forks -------------------------------------------------------------------------------------------------------------
 
     async def _fork(self, caller: Caller, params: m.ForkSession) -> Any:
-        live = await self._sessions.open(caller.user, params.session)
-        return await self._once.run(caller.user, "session/fork", params, lambda: self._branch(caller, live, params))
+        # Whoever asks again hears of the fork that was made, also when its source is gone by now.
+        return await self._once.run(caller.user, "session/fork", params, lambda: self._branch(caller, params))
 
-    async def _branch(self, caller: Caller, live: Live, params: m.ForkSession) -> SessionInfo:
+    async def _branch(self, caller: Caller, params: m.ForkSession) -> SessionInfo:
+        live = await self._sessions.open(caller.user, params.session)
         messages = await self._conversation(live, params.seq)
+        self._sessions.refuse_deleted(live)  # its blobs go with it; and no await from here to the append
         state = live.state
         created = ev.SessionCreated(
             title=params.title or state.title,

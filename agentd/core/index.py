@@ -20,6 +20,8 @@ def index_change(body: Any) -> IndexChange | None:
         case ev.SessionConfigured(preferences=preferences):
             chosen = {"model": preferences.model, "pinned": preferences.pinned}
             return IndexChange(set={name: value for name, value in chosen.items() if value is not None})
+        case ev.MessageAdded():
+            return IndexChange()  # something has happened in it
         case ev.InputAccepted(parts=parts):
             return IndexChange(add={"queued": 1}, title=title_of(parts))
         case ev.TurnStarted(turn=turn):

@@ -22,6 +22,7 @@ from agentd.core.state import SessionState
 from agentd.ports import NewEvent, Store
 from agentwire import events as ev
 from agentwire.errors import Conflict, Stopping
+from agentwire.types import SessionInfo
 
 
 class Sessions:
@@ -127,10 +128,12 @@ class Sessions:
         """Forget an idle session; the next who opens it loads it again."""
         self._lives.pop(live.state.id, None)
 
-    def in_use(self, session: str) -> bool:
-        """Somebody works in it or watches it."""
-        live = self._lives.get(session)
-        return session in self._loading or (live is not None and (live.busy or live.watchers > 0 or live.state.turn is not None))
+    def in_use(self, info: SessionInfo) -> bool:
+        """Somebody works in the session or watches it, or something has happened in it since it was as `info` says."""
+        live = self._lives.get(info.id)
+        if live is None:
+            return info.id in self._loading
+        return live.busy or live.watchers > 0 or live.state.turn is not None or live.state.updated_at != info.updated_at
 
     # --- admission ---------------------------------------------------------------------------------------------------------
 
@@ -161,8 +164,13 @@ class Sessions:
             raise Stopping("the daemon is stopping; try again when it runs", retry_after=1.0)
 
     async def delete(self, user: str, session: str, *, force: bool = False) -> None:
-        """Erase a session by its whole id, loaded or not. Error handling: Conflict if it is at work and not `force`."""
+        """Erase a session by its whole id, loaded or not.
+
+        Error handling: Conflict if it is at work and not `force`, NotFound if somebody else erases it already.
+        """
         live = self._lives.get(session)
+        if session in self._doomed or (live is not None and live.deleted):
+            raise unknown_session(session)
         if live is None and session not in self._loading:
             await self._erase_unloaded(user, session)
         else:

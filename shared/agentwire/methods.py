@@ -162,9 +162,10 @@ class CleanSessions:
 
 @frozen(kw_only=True)
 class Cleaned:
-    """The sessions that were deleted (or would be), as they were."""
+    """The sessions that were deleted (or would be), as they were: at most 1,000. `more`: there are others, ask again."""
 
     sessions: tuple[SessionInfo, ...]
+    more: bool = False
 
 
 @frozen(kw_only=True)
