@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import index, many, size, start, storage, stream, turns
+from benchmarks import index, many, size, soak, start, storage, stream, turns
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "appends": storage.appends,
     "long-session": storage.long_session,
     "sessions": index.sessions,
+    "soak": soak.soak,
     "round-trip": start.round_trip,
     "chat": start.chat,
 }
