@@ -58,7 +58,10 @@ def test_status_is_light() -> None:
     assert loaded & {"asyncio", "dataclasses", "hashlib", "inspect", "ssl", "typing"} == set()
 
 
-@pytest.mark.parametrize("command", ["run", "session", "daemon", "config", "model", "paths"])
+SESSION_VERBS = [f"session.{module}" for module in ("listing", "reading", "changing", "settings", "files")]
+
+
+@pytest.mark.parametrize("command", ["run", "session", *SESSION_VERBS, "daemon", "config", "model", "paths"])
 def test_other_commands_load_no_library(command: str) -> None:
     """The commands of a script stay on the standard library too."""
     assert loaded_by(f"import agentctl.commands.{command}") & STANDARD_ONLY == set()
