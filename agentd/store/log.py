@@ -20,6 +20,7 @@ from attrs import define
 
 from agentd.ports import Adopt, Clock, IdemKey, NewEvent
 from agentd.store import blob
+from agentd.store.check import BROKEN
 from agentd.store.reader import Reader
 from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
 from agentwire.errors import InvalidParams, StorageFull, StoreError
@@ -60,6 +61,9 @@ class EventLog:
         self._closing = False
         self._failure: StoreError | None = None
         self._full = False
+        self._erased = trio.Event()
+        self.damage = ""
+        """What is wrong with the file, as far as anybody has met it."""
 
     # --- the writer --------------------------------------------------------------------------------------------------------
 
@@ -115,7 +119,12 @@ class EventLog:
                 self._drafts[:0] = drafts  # a draft with a hole in the middle would be worse than a late one
                 raise
             except apsw.Error as error:
+                self._note(error)
                 raise StoreError(f"cannot write {self._writer.path}: {error}") from error
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, BROKEN):
+            self.damage = self.damage or str(error)
 
     def _publish(self, batch: list[_Waiting], on_commit: Callable[[Event], None]) -> None:
         events = [event for waiting in batch if isinstance(waiting.item, Append) for event in waiting.item.committed]
@@ -126,6 +135,9 @@ class EventLog:
             on_commit(event)
         for waiting in batch:
             waiting.done.set()
+        if any(isinstance(waiting.item, Append) and waiting.item.erase for waiting in batch):
+            self._erased.set()
+            self._erased = trio.Event()
 
     async def _keep_outcomes(self, batch: list[_Waiting], error: StorageFull) -> None:
         """The disk is full: fail what may fail, keep the outcomes of effects that have happened, try again in a second."""
@@ -177,6 +189,20 @@ class EventLog:
         await self._submit(item, essential=essential)
         result: T = item.result
         return result
+
+    async def maintain(self, action: Callable[[apsw.Connection], T]) -> T:
+        """Do something to the file in a transaction between the commits. Raises StorageFull, StoreError."""
+        return await self._write(lambda database: action(database.db))
+
+    async def alone(self, action: Callable[[apsw.Connection], T]) -> T:
+        """The same outside of any transaction: what cannot be done in one. Commits wait for it."""
+        with trio.CancelScope(shield=True):
+            result: T = await self._write_sync(action, self._writer.db)
+        return result  # noqa: RET504 - mypy takes any cancel scope for one that may swallow the return
+
+    async def erasure(self) -> None:
+        """Until the next stream has been erased."""
+        await self._erased.wait()
 
     async def _submit(self, item: Item, *, essential: bool) -> None:
         if self._failure:
@@ -252,6 +278,7 @@ class EventLog:
             try:
                 result: T = await self._read_sync(function, *args)
             except apsw.Error as error:
+                self._note(error)
                 raise StoreError(f"cannot read {self._reader.path}: {error}") from error
         await trio.lowlevel.checkpoint_if_cancelled()
         return result
