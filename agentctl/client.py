@@ -57,14 +57,15 @@ class Client:
         (`initialized["environment_differs"]`).
         """
         try:
-            sock = open_socket(paths)
+            return cls._greeted(_opened(paths, start=start), environ)
         except Unreachable as error:
-            if not start or error.details.get("untrusted"):
+            if not error.details.get("hung_up"):
                 raise
-            from agentctl.start import ensure_running
+        # It was accepted by a daemon that was about to begin anew: the next one waits for us already, or is missing.
+        return cls._greeted(_opened(paths, start=start), environ)
 
-            ensure_running(paths)
-            sock = open_socket(paths)
+    @classmethod
+    def _greeted(cls, sock: socket.socket, environ: Mapping[str, str] | None) -> Client:
         client = cls(sock)
         try:
             client._shake_hands(environ)
@@ -171,6 +172,18 @@ class Client:
             self._events.append(message["params"])
 
 
+def _opened(paths: Paths, *, start: bool) -> socket.socket:
+    try:
+        return open_socket(paths)
+    except Unreachable as error:
+        if not start or error.details.get("untrusted"):
+            raise
+    from agentctl.start import ensure_running
+
+    ensure_running(paths)
+    return open_socket(paths)
+
+
 def open_socket(paths: Paths) -> socket.socket:
     """A connected socket. Raises `Unreachable` with a reason; a place that others could have prepared is refused."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -242,7 +255,8 @@ def _untrusted(reason: str) -> Unreachable:
 
 
 def _gone(error: OSError | None) -> Unreachable:
-    return Unreachable(f"the daemon closed the connection{f' ({error.strerror})' if error else ''}; see `agentctl daemon logs`")
+    reason = f" ({error.strerror})" if error else ""
+    return Unreachable(f"the daemon closed the connection{reason}; see `agentctl daemon logs`", hung_up=True)
 
 
 def _result(message: dict[str, Any]) -> dict[str, Any]:

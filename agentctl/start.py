@@ -26,8 +26,8 @@ UNIT = "agentd.service"
 _READY_FD = 3
 
 
-def ensure_running(paths: Paths, command: Sequence[str] = ()) -> None:
-    """Returns when a daemon accepts connections, started by us or by whoever was first. `command`: another program than agentd.
+def ensure_running(paths: Paths, program: Sequence[str] = ()) -> None:
+    """Returns when a daemon accepts connections, started by us or by whoever was first. `program`: another than agentd.
 
     Raises what kept the daemon from starting (`ConfigError` and the like, with their exit codes), or `Unreachable` naming its log.
     """
@@ -38,7 +38,7 @@ def ensure_running(paths: Paths, command: Sequence[str] = ()) -> None:
         if unit_installed(os.environ):
             _start_unit()
         else:
-            _start_detached(paths, command or _command())
+            _start_detached(paths, program or command())
 
 
 def answers(paths: Paths) -> bool:
@@ -63,11 +63,6 @@ def unit_installed(environ: Mapping[str, str]) -> bool:
     return any(os.path.exists(f"{folder}/{UNIT}") for folder in folders)
 
 
-def output_file(paths: Paths) -> str:
-    """What a detached daemon prints: next to nothing, unless it dies before its log is open."""
-    return f"{paths.logs}/agentd.out"
-
-
 @contextmanager
 def _single_flight(path: str) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -87,13 +82,13 @@ def _start_unit() -> None:
         raise Unreachable(f"systemd could not start the daemon: {why[0]} See `journalctl --user -u {UNIT}`")
 
 
-def _start_detached(paths: Paths, command: Sequence[str]) -> None:
+def _start_detached(paths: Paths, program: Sequence[str]) -> None:
     os.makedirs(paths.logs, mode=0o700, exist_ok=True)
-    log = output_file(paths)
+    log = paths.output  # next to nothing, unless the daemon dies before its log is open
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        _detach(command, log, write)
+        _detach(program, log, write)
     os.close(write)
     os.waitpid(child, 0)  # the first fork ends at once: the daemon is nobody's child here, and cannot become our zombie
     try:
@@ -120,7 +115,8 @@ def _detach(argv: Sequence[str], log: str, ready: int) -> None:
         os._exit(127)
 
 
-def _command() -> list[str]:
+def command() -> list[str]:
+    """The program and arguments of the daemon that belongs to this client."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "daemon", "run"]
     return [sys.executable, "-m", "agentd.main"]

@@ -55,17 +55,18 @@ class Branches:
     def rewind(self, choice: str) -> None:
         """Without a choice the messages one can go back to; with a number, a copy of the session as it was before that one."""
         view = self._chat.transcript
-        past = view.inputs[: -RECENT - 1 : -1]
+        # Counted from the first that we know, so that a number means the same while others go on writing.
+        past = list(enumerate(view.inputs, 1))
         if not past:
             self._say("there is no earlier message to go back to")
         elif not choice:
-            self._chat.say(*(line(commands.input_row(number, said.text), "notice") for number, said in enumerate(past, 1)))
+            self._chat.say(*(line(commands.input_row(number, said.text), "notice") for number, said in past[-RECENT:]))
             self._chat.fill("/rewind ")
             self._chat.hint = "type the number of the message to go back to, then Enter"
         elif not (choice.isdecimal() and 1 <= int(choice) <= len(past)):
-            self._say(f"/rewind NUMBER: from 1, the last message, to {len(past)}; /rewind lists them")
+            self._say(f"/rewind NUMBER: from 1 to {len(past)}, your last message; /rewind lists them")
         else:
-            said = past[int(choice) - 1]
+            said = view.inputs[int(choice) - 1]
             told = f"back to before {one_line(said.text, 40)!r}; session {render.short(view.session)} keeps what came after"
             self._go_on_in_copy({"seq": said.seq}, told, fill=said.text)
 

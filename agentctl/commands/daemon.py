@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
-import signal
-from contextlib import suppress
 
 from agentctl import arguments
-from agentctl.client import Client, open_socket, peer
+from agentctl.client import Client
 from agentctl.output import Output
-from agentwire.errors import AgentError, DeadlineExceeded, Unreachable
+from agentwire.errors import AgentError, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
     from typing import BinaryIO
 
     from agentwire.paths import Paths
 
 EXAMPLES = """\
 agentctl daemon status
-agentctl daemon restart          after changing its configuration
+agentctl daemon reload           after changing its configuration
+agentctl daemon restart          new version, new environment; nobody is refused meanwhile
 agentctl daemon logs -f
 agentctl daemon run              in the foreground; Ctrl-C stops it"""
-STOP_SECONDS = 20.0
-"""A daemon that is asked to stop ends its turns within 15 s."""
-_PATIENCE, _HURRY_SECONDS = 1.0, 5.0
 _FOLLOW_SECONDS = 0.1
 _BLOCK = 64 * 1024
 
@@ -44,6 +38,10 @@ def parser() -> ArgumentParser:
     arguments.verb(
         group, "restart", "stop and start it: new configuration, new environment, new version", "agentctl daemon restart"
     )
+    reload = arguments.verb(
+        group, "reload", "make it read its configuration again; says what waits for a restart", "agentctl daemon reload"
+    )
+    arguments.add_json(reload)
     status = arguments.verb(
         group, "status", "how it is; exit 3 if it does not run (`agentctl status` starts it)", "agentctl daemon status --json"
     )
@@ -65,105 +63,86 @@ def main(paths: Paths, args: Namespace) -> int:
         return _status(paths, args, out)
     if args.verb == "logs":
         return _logs(paths, args, out)
+    if args.verb == "reload":
+        return _reload(paths, args, out)
     if args.verb == "restart":
+        return _restart(paths, out)
+    if args.verb == "stop":
+        return _stop(paths, out)
+    return _start(paths, out)
+
+
+def _start(paths: Paths, out: Output) -> int:
+    with Client.connect(paths) as client:
+        out.note(f"the daemon runs (pid {client.initialized['pid']})")
+    return 0
+
+
+def _stop(paths: Paths, out: Output) -> int:
+    from agentctl.stop import stop
+
+    stopped = stop(paths, out.note)
+    out.note(f"the daemon (pid {stopped}) is stopped" if stopped else "no daemon was running")
+    return 0
+
+
+def _restart(paths: Paths, out: Output) -> int:
+    from agentctl.start import unit_installed
+    from agentctl.stop import begin_anew
+
+    if unit_installed(os.environ):
+        _stop(paths, out)
+    else:
         _check_configuration(out)
-    if args.verb in ("stop", "restart"):
-        stopped = stop(paths, out.note)
-        out.note(f"the daemon (pid {stopped}) is stopped" if stopped else "no daemon was running")
-    if args.verb in ("start", "restart"):
-        with Client.connect(paths) as client:
-            out.note(f"the daemon runs (pid {client.initialized['pid']})")
+        if not begin_anew(paths):
+            _stop(paths, out)
+    return _start(paths, out)
+
+
+def _reload(paths: Paths, args: Namespace, out: Output) -> int:
+    _refuse_to_start(paths)
+    with Client.connect(paths, start=False) as client:
+        answer = client.call("daemon/reload", {})
+    if args.json:
+        out.document(answer)
+        return 0
+    waiting = answer["needs_restart"]
+    counts = [key for key in answer["changed"] if key not in waiting]
+    out.say(f"new values count: {', '.join(counts)}" if counts else "nothing new counts")
+    if waiting:
+        out.warn(f"only after `agentctl daemon restart`: {', '.join(waiting)}")
     return 0
 
 
 def _check_configuration(out: Output) -> None:
     """Raises ConfigError for what the new daemon would not start with, while the old one still runs."""
-    from agentctl.start import unit_installed
     from agentwire import config
 
-    if not unit_installed(os.environ):  # the unit's environment is not ours
-        for warning in config.load(os.environ).warnings:
-            out.warn(warning)
+    for warning in config.load(os.environ).warnings:
+        out.warn(warning)
 
 
-def stop(paths: Paths, tell: Callable[[str], None]) -> int | None:
-    """Stops the daemon and waits until its process is gone; its pid, or None if there was none. `tell` hears of a longer wait.
+def _refuse_to_start(paths: Paths) -> None:
+    """To connect to a socket of systemd's would start the daemon: look before."""
+    from agentctl.start import unit_installed
+    from agentctl.stop import running
 
-    A daemon that does not understand us (another version) or does not answer gets SIGTERM; one that takes too long gets a second
-    one, which means at once. Raises DeadlineExceeded if it outlives that.
-    """
-    try:
-        sock = open_socket(paths)
-    except Unreachable as error:
-        if error.details.get("untrusted"):
-            raise
-        pid = _holder(paths.lock)
-    else:
-        with sock:
-            pid = peer(sock)[0]
-    if pid is None:
-        return None
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    try:
-        _ask_to_stop(paths, process)
-        if not _gone(process, _PATIENCE):
-            tell("what runs gets a few seconds to end its step ...")
-        if not _gone(process, STOP_SECONDS):
-            _signal(process, signal.SIGTERM)
-            if not _gone(process, _HURRY_SECONDS):
-                raise DeadlineExceeded(f"the daemon (pid {pid}) does not stop; `kill -9 {pid}` loses nothing that was acknowledged")
-    finally:
-        os.close(process)
-    return pid
-
-
-def _holder(lock: str) -> int | None:
-    """The pid of a daemon that listens elsewhere (another XDG_RUNTIME_DIR) but holds the lock of our data."""
-    try:
-        with open(lock, "rb+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0) or None
-    except (FileNotFoundError, ValueError):
-        pass
-    return None
-
-
-def _ask_to_stop(paths: Paths, process: int) -> None:
-    try:
-        with Client.connect(paths, start=False) as client:
-            client.call("daemon/stop", {}, timeout=_HURRY_SECONDS)
-    except AgentError:
-        _signal(process, signal.SIGTERM)
-
-
-def _signal(process: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # gone already: that is what was wanted
-        signal.pidfd_send_signal(process, number)
-
-
-def _gone(process: int, seconds: float) -> bool:
-    # A pidfd becomes readable when its process ends (pidfd_open(2)); a pid could be another's by then.
-    return bool(select.select([process], [], [], seconds)[0])
+    if unit_installed(os.environ) and running(paths) is None:
+        raise Unreachable("no daemon runs; start it with `agentctl daemon start`")
 
 
 def _status(paths: Paths, args: Namespace, out: Output) -> int:
     from agentctl.commands.status import show
 
+    _refuse_to_start(paths)
     with Client.connect(paths, start=False) as client:
         show(client.call("daemon/status", {}), out, as_json=args.json)
     return 0
 
 
 def _logs(paths: Paths, args: Namespace, out: Output) -> int:
-    from agentctl.start import output_file
-
     log = _configured_log(paths)
-    path = log if os.path.exists(log) else output_file(paths)
+    path = log if os.path.exists(log) else paths.output
     if not os.path.exists(path):
         raise AgentError(f"there is no log at {log} yet (under systemd see `journalctl --user -u agentd`)")
     with open(path, "rb") as file:

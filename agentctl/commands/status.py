@@ -47,7 +47,9 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
         out.say("The disk is full: nothing new is accepted until there is space.", RED)
     if status["resumes_suspended"]:
         out.say(
-            "Three unclean starts in five minutes: open turns wait for a new message instead of going on by themselves.", YELLOW
+            "Three unclean starts in five minutes: open turns wait for a new message instead of going on by themselves. Once the "
+            "reason is mended (`agentctl daemon logs`), `agentctl daemon restart` ends that.",
+            YELLOW,
         )
     for warning in status["warnings"]:
         out.say(f"warning   {warning}", YELLOW)

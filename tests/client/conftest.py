@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def _no_daemon_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process nothing is started in place of a daemon that is gone, but what a test names itself."""
-    monkeypatch.setattr("agentctl.start._command", lambda: ["/nonexistent/agentd"])
+    monkeypatch.setattr("agentctl.start.command", lambda: ["/nonexistent/agentd"])

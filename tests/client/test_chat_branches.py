@@ -55,7 +55,7 @@ def test_fork_while_a_turn_runs(play: Play) -> None:
 
 
 def test_rewind(play: Play) -> None:
-    """Esc Esc lists what was said, the last first; a number goes back to before it and gives the text back to be changed."""
+    """Esc Esc lists what was said; a number goes back to before it and gives the text back to be changed."""
 
     async def script(stage: Stage) -> None:
         stage.chat.entered("/rewind 1")
@@ -63,12 +63,12 @@ def test_rewind(play: Play) -> None:
         await said(stage, "one")
         await said(stage, "two")
         stage.chat.rewind()
-        assert stage.tape.lines[-2:] == ["   1  two", "   2  one"]
+        assert stage.tape.lines[-2:] == ["   1  one", "   2  two"]
         assert stage.tape.filled == "/rewind "
         assert "type the number" in stage.chat.status()
         stage.chat.entered("/rewind 3")
-        assert stage.tape.lines[-1].startswith("/rewind NUMBER: from 1, the last message, to 2")
-        stage.chat.entered("/rewind 1")
+        assert stage.tape.lines[-1].startswith("/rewind NUMBER: from 1 to 2, your last message")
+        stage.chat.entered("/rewind 2")
         await stage.tape.until(lambda: stage.tape.filled == "two")
         assert stage.tape.lines[-1] == "── session 000000a2: back to before 'two'; session 000000a1 keeps what came after ──"
         assert [past.text for past in stage.chat.transcript.inputs] == ["one"]

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from agentctl.start import answers, ensure_running, output_file, unit_installed
+from agentctl.start import answers, ensure_running, unit_installed
 from agentwire import errors
 from agentwire.paths import Paths, locate
 
@@ -49,13 +49,13 @@ def test_detached(paths: Paths) -> None:
     os.set_inheritable(ours, True)  # such as a shell's redirection
     ensure_running(paths, program(paths, SERVE))
     os.close(ours)
-    pid, parent, session, where, *descriptors = Path(output_file(paths)).read_text().split(maxsplit=4)
+    pid, parent, session, where, *descriptors = Path(paths.output).read_text().split(maxsplit=4)
     assert int(parent) != os.getpid()
     assert int(session) not in (os.getsid(0), int(pid))  # the leader of the session has ended: no terminal can be got by accident
     assert where == "/"
     # Standard streams, the pipe, the socket, and the listing itself.
     assert descriptors == ["['0', '1', '2', '3', '4', '5']\n"]
-    assert Path(output_file(paths)).stat().st_mode & 0o077 == 0
+    assert Path(paths.output).stat().st_mode & 0o077 == 0
     visit(paths)
 
 
@@ -69,7 +69,7 @@ def test_one_starter_wins(paths: Paths) -> None:
         starter.start()
     for starter in starters:
         starter.join()
-    assert len(Path(output_file(paths)).read_text().splitlines()) == 1
+    assert len(Path(paths.output).read_text().splitlines()) == 1
     for _ in range(9):
         try:
             visit(paths)
@@ -102,7 +102,7 @@ def test_daemon_that_ends_silently(paths: Paths, source: str, said: str) -> None
     """The last line it printed and the log file are named."""
     with pytest.raises(errors.Unreachable, match=said) as caught:
         ensure_running(paths, program(paths, source))
-    assert output_file(paths) in str(caught.value)
+    assert paths.output in str(caught.value)
 
 
 def test_program_that_is_missing(paths: Paths) -> None:
