@@ -54,17 +54,17 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.usefixtures("model")
 def test_life_of_a_daemon(house: Path) -> None:
-    """A missing daemon is started by a run; a second start changes nothing; a restart is another process; stop means gone."""
+    """A missing daemon is started by a run; a second start changes nothing; a restart is another boot; stop means gone."""
     assert agentctl(house, "run", "hi") == (0, "hello\n", "")
-    first = agentctl(house, "status", "--json").document["pid"]
+    first = agentctl(house, "status", "--json").document
     assert agentctl(house, "daemon", "start").code == 0
-    assert agentctl(house, "status", "--json").document["pid"] == first
+    assert agentctl(house, "status", "--json").document["boot"] == first["boot"]
     assert agentctl(house, "daemon", "restart").code == 0
-    second = agentctl(house, "status", "--json").document["pid"]
-    assert first != second
+    second = agentctl(house, "status", "--json").document
+    assert (second["boot"] != first["boot"]) and second["pid"] == first["pid"]
     assert agentctl(house, "run", "-c", "hi").out == "hello\n"
     assert agentctl(house, "daemon", "stop").code == 0
-    assert not runs(second)
+    assert not runs(second["pid"])
     assert agentctl(house, "daemon", "status").code == 3
     assert agentctl(house, "daemon", "stop").err == "no daemon was running\n"
 
@@ -107,16 +107,16 @@ def test_ctrl_c(house: Path) -> None:
 
 def test_a_restart_with_a_wrong_configuration_stops_nothing(house: Path) -> None:
     """What is wrong is said first, and the daemon that runs goes on; a mere warning is said and hinders nothing."""
-    pid = agentctl(house, "status", "--json").document["pid"]
+    boot = agentctl(house, "status", "--json").document["boot"]
     (house / "config").mkdir(exist_ok=True)
     (house / "config/config.toml").write_text("model = 3\n")
     answer = agentctl(house, "daemon", "restart")
     assert (answer.code, answer.out) == (78, "")
     assert f"{house}/config/config.toml:1: model" in answer.err
-    assert agentctl(house, "status", "--json").document["pid"] == pid
+    assert agentctl(house, "status", "--json").document["boot"] == boot
     (house / "config/config.toml").write_text("modle = 'a/b'\n")
     assert "unknown key modle" in agentctl(house, "daemon", "restart").err
-    assert agentctl(house, "status", "--json").document["pid"] != pid
+    assert agentctl(house, "status", "--json").document["boot"] != boot
 
 
 def test_wrong_configuration(house: Path) -> None:
