@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 SERVER_ERROR = -32000
 
+MAX_MESSAGE = 2000
+"""Characters of a message on the wire. It may quote what the peer sent, which may be megabytes."""
+
 
 class AgentError(Exception):
     """The base of every expected failure. Anything else that escapes is a bug and becomes an `InternalError`."""
@@ -37,7 +40,8 @@ class AgentError(Exception):
             data["retry_after_ms"] = round(self.retry_after * 1000)
         if self.details:
             data["details"] = self.details
-        return {"code": self.rpc_code, "message": self.message, "data": data}
+        message = self.message if len(self.message) <= MAX_MESSAGE else f"{self.message[: MAX_MESSAGE - 1]}…"
+        return {"code": self.rpc_code, "message": message, "data": data}
 
 
 class InternalError(AgentError):

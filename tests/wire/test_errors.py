@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentwire import errors
-from agentwire.errors import BY_CODE, AgentError, ProviderError, from_wire
+from agentwire.errors import BY_CODE, MAX_MESSAGE, AgentError, ProviderError, from_wire
 
 CLASSES = sorted(BY_CODE.values(), key=lambda cls: cls.code)
 DEFINED = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, AgentError)]
@@ -23,6 +23,13 @@ def test_round_trip(cls: type[AgentError]) -> None:
     error = from_wire(wire)
     assert type(error) is cls
     assert (str(error), error.retry_after, error.details) == ("what, why, what to do", 1.5, {"key": "value"})
+
+
+def test_a_long_message_is_cut_on_the_wire() -> None:
+    """What a peer sent and we quote does not come back in megabytes: escaped it could be more than a frame holds."""
+    (message,) = {AgentError("\0" * size).to_wire()["message"] for size in (MAX_MESSAGE + 1, 4_000_000)}
+    assert message == "\0" * (MAX_MESSAGE - 1) + "…"
+    assert AgentError("x" * MAX_MESSAGE).to_wire()["message"] == "x" * MAX_MESSAGE
 
 
 def test_codes_are_unique() -> None:
