@@ -112,6 +112,8 @@ def _text(session: Mapping[str, Any], name: str) -> str:
 
 def _message(value: Any, path: str) -> HistoryMessage:
     message = structure(value, HistoryMessage, path)
+    if not message.parts:
+        raise InvalidParams(f"{path}.parts: must not be empty")
     for index, part in enumerate(message.parts):
         if part.kind not in _MAY_HOLD[message.role]:
             raise InvalidParams(f"{path}.parts[{index}]: a message of role {message.role} holds no {part.kind}")

@@ -55,21 +55,18 @@ def earlier(parent: str) -> Line:
 
 
 def configured(preferences: Mapping[str, Any], variables: Mapping[str, str | None]) -> Line:
-    """Settings that were changed; an empty one is as configured again."""
-    changed = [(name, value) for name, value in preferences.items() if value is not None]
-    changed += [(f"var.{name}", value) for name, value in variables.items()]
-    return line(f"settings: {', '.join(_setting(name, value) for name, value in changed)}", "notice")
+    """Settings that were changed; an empty preference is as configured again."""
+    told = [_preference(name, value) for name, value in preferences.items() if value is not None]
+    told += [
+        f"var.{name} taken away" if value is None else f"var.{name}={one_line(value, 60)}" for name, value in variables.items()
+    ]
+    return line(f"settings: {', '.join(told)}", "notice")
 
 
-def _setting(name: str, value: object) -> str:
-    match value:
-        case True | False:
-            return f"{one_line(name, 80)}={str(value).lower()}"
-        case None:
-            return f"{one_line(name, 80)} taken away"
-        case "" | 0:
-            return f"{one_line(name, 80)} as configured"
-    return f"{one_line(name, 80)}={one_line(str(value), 60)}"
+def _preference(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"{name}={str(value).lower()}"
+    return f"{name}={one_line(str(value), 60)}" if value else f"{name} as configured"
 
 
 def text_of(parts: Sequence[Mapping[str, Any]]) -> str:

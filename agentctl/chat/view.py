@@ -8,7 +8,7 @@ is announced by `lost()`; whatever then turns out to be missing or withdrawn is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from agentctl.chat import render
@@ -55,6 +55,25 @@ class Past(NamedTuple):
     text: str
 
 
+@dataclass
+class Addition:
+    """A message from elsewhere, of one event or several; `seq`: of the event before the first."""
+
+    seq: int
+    parts: list[Data] = field(default_factory=list)
+    more: str = ""
+
+    def take(self, data: Data) -> None:
+        """The next event of it."""
+        first, *others = data["parts"]
+        if self.more == "text":
+            self.parts[-1] = {**first, "text": self.parts[-1]["text"] + first["text"]}
+        else:
+            self.parts.append(first)
+        self.parts += others
+        self.more = data.get("more", "")
+
+
 class Transcript:
     """What this client knows and has printed of one session. `missed`: a delta is missing, a fresh view must be loaded."""
 
@@ -73,6 +92,7 @@ class Transcript:
         self._lost = False
         self._doubtful = False  # the last view knew nothing of our draft
         self._added = False  # messages that were said elsewhere have been announced
+        self._addition: Addition | None = None  # one of them that has begun
         self._block: str = after._block if after else ""
 
     def apply(self, event: Data) -> list[Line]:
@@ -125,18 +145,23 @@ class Transcript:
 
     def _message_added(self, data: Data) -> list[Line]:
         """It looks as if it had been said here."""
+        message = self._addition or Addition(self.seq - 1)
+        message.take(data)
+        self._addition = message if message.more else None
+        if self._addition:
+            return []
         news, self._added = ([] if self._added else [render.earlier(self.parent)]), True
         match data["role"]:
             case "user":
-                return news + self._said(render.text_of(data["parts"]))
+                return news + self._said(render.text_of(message.parts), message.seq)
             case "assistant":
                 reply = Draft(0, 0)
-                reply.settle(data["parts"])
-                calls = [part for part in data["parts"] if part["kind"] == "tool_call"]
+                reply.settle(message.parts)
+                calls = [part for part in message.parts if part["kind"] == "tool_call"]
                 self.calls |= {part["id"]: Call(part["name"], part["arguments_json"]) for part in calls}
                 return news + reply.print_out(flush=True)
             case _:
-                return news + [line for part in data["parts"] for line in self._result(part)]
+                return news + [line for part in message.parts for line in self._result(part)]
 
     def _result(self, part: Data) -> list[Line]:
         return self._tool_finished({**part, "outcome": "error" if part["is_error"] else "ok"})
@@ -223,10 +248,10 @@ class Transcript:
 
     def _taken(self, number: int) -> list[Line]:
         taken = self.queue.pop(number, None)
-        return self._said(taken.text) if taken else []
+        return self._said(taken.text, self.seq - 1) if taken else []
 
-    def _said(self, text: str) -> list[Line]:
-        self.inputs.append(Past(self.seq - 1, text))
+    def _said(self, text: str, before: int) -> list[Line]:
+        self.inputs.append(Past(before, text))
         return render.user(text)
 
     def _flush(self) -> list[Line]:

@@ -112,6 +112,7 @@ def test_the_document() -> None:
             {"messages": [{"role": "user", "parts": [{"kind": "reasoning", "text": ""}]}]},
             "messages[0].parts[0]: a message of role user holds no reasoning",
         ),
+        ({"messages": [{"role": "user", "parts": []}]}, "messages[0].parts: must not be empty"),
         ({"messages": [plain(with_blob(b"a"))]}, "messages[0]: refers to blob ca978112ca1b, which is not under blobs"),
         (
             {"settings": {"preferences": {"pinned": 1}, "variables": {}}},

@@ -432,3 +432,53 @@ def test_a_missed_delta_asks_for_a_fresh_view() -> None:
     assert transcript.missed
     assert [item.text for item in transcript.load(watching(2, "a\nbb\nz\n"))] == ["bb", "z"]
     assert not transcript.missed
+
+
+# --- said elsewhere -----------------------------------------------------------------------------------------------------------
+
+
+def added(role: str, *parts: dict[str, Any], more: str = "") -> tuple[str, dict[str, Any]]:
+    return "message_added", {"role": role, "parts": list(parts), "more": more}
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"kind": "text", "text": said}
+
+
+def test_a_message_of_several_events_is_one() -> None:
+    """It is printed once it is whole; going back to before it means before its first event."""
+    transcript = Transcript("s")
+    script = [
+        ("session_created", {"title": "t", "cwd": "/", "model": "m", "environment": {}, "parent": "abcdefghij"}),
+        added("user", text("one"), text("tw"), more="text"),
+        added("user", text("o"), more="parts"),
+        added("user", text("three")),
+        added("assistant", text("so"), more="parts"),
+        added("assistant", text("it is"), {"kind": "tool_call", "id": "c", "name": "add", "arguments_json": "{}"}),
+        added("tool", {"kind": "tool_result", "call": "c", "parts": [text("no")], "is_error": True}),
+        *begun("four"),
+    ]
+    assert play(script, transcript) == [
+        "── earlier, in session abcdefgh ──",
+        "",
+        "> one",
+        "  two",
+        "  three",
+        "",
+        "so",
+        "it is",
+        "",
+        "● add() → error: no",
+        "",
+        "> four",
+    ]
+    assert transcript.inputs == [(1, "one\ntwo\nthree"), (8, "four")]
+
+
+def test_settings_are_told_when_they_change() -> None:
+    """Only what is given; the model of the next turns is known."""
+    transcript = Transcript("s", "m")
+    preferences = {"model": "a/b", "max_steps": None, "instructions": "x\ny", "pinned": False}
+    script = [("session_configured", {"preferences": preferences, "variables": {"A": None, "B": ""}})]
+    assert play(script, transcript) == ["settings: model=a/b, instructions=x y, pinned=false, var.A taken away, var.B="]
+    assert transcript.model == "a/b"
