@@ -23,7 +23,7 @@ from agentd.store import blob
 from agentd.store.check import BROKEN
 from agentd.store.reader import Reader
 from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
-from agentwire.errors import InvalidParams, StorageFull, StoreError
+from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
 from agentwire.types import SessionFilter, SessionInfo
 
@@ -228,7 +228,7 @@ class EventLog:
         await self._write(lambda database: database.save_snapshot(stream, seq, code, state))
 
     async def put_blob(self, stream: str, content: bytes, *, essential: bool = False) -> str:
-        name = blob.address(content)
+        name = await self._read(blob.address, content)  # 32 MiB would hold up the loop, or the commits, for 100 ms
         await self._write(lambda database: database.put_blob(stream, content, name), essential=essential)
         return name
 
@@ -277,9 +277,10 @@ class EventLog:
         with trio.CancelScope(shield=True):
             try:
                 result: T = await self._read_sync(function, *args)
-            except apsw.Error as error:
+            except apsw.Error as error:  # who asked cannot be answered; nobody else need hear of it
                 self._note(error)
-                raise StoreError(f"cannot read {self._reader.path}: {error}") from error
+                log.error("read_failed", path=self._reader.path, reason=str(error))
+                raise InternalError(f"cannot read {self._reader.path}: {error}") from error
         await trio.lowlevel.checkpoint_if_cancelled()
         return result
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -19,13 +20,10 @@ from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
 from agentd.store.sums import sealed, sum_of
 from agentd.store.transaction import transaction
+from agentd.store.wal import BUSY_TIMEOUT, Wal, sync_failed
 from agentwire.errors import StorageFull
 from agentwire.events import KIND_OF, VERSION_OF, Event
 
-# 64 pages instead of 1,000: the WAL stays small, and so does the disk cost of a message (389 bytes against 2,292); no cost seen.
-_CHECKPOINT_PAGES = 64
-_BUSY_TIMEOUT = 5000
-"""Milliseconds to wait for a foreign program's lock on the file (promises.md)."""
 _LOW_SPACE = 1024 * 1024
 
 # The draft is what was streamed before these; they hold all of it that counts.
@@ -86,13 +84,13 @@ def connect(path: str) -> apsw.Connection:
 
 
 def prepare(db: apsw.Connection) -> None:
-    db.set_busy_timeout(_BUSY_TIMEOUT)
+    db.set_busy_timeout(BUSY_TIMEOUT)
     if db.pragma("page_count") == 0:
         db.pragma("auto_vacuum", "incremental")  # space can be given back in small steps, between the commits
     for name, value in (
         ("journal_mode", "wal"),
         ("synchronous", "FULL"),
-        ("wal_autocheckpoint", _CHECKPOINT_PAGES),
+        ("wal_autocheckpoint", 0),  # wal.py does it
         ("secure_delete", "ON"),
         ("cache_size", -2000),
         ("temp_store", "MEMORY"),
@@ -106,13 +104,19 @@ class Database:
     def __init__(self, db: apsw.Connection, path: str, index: Indexer) -> None:
         self.db = db
         self.path = path
+        self._folder = os.path.dirname(path) or "."
         self._index = index
         self._streams: dict[str, _Stream] = {}
         self._synchronous = "FULL"
-        self._scrub = True  # the WAL may hold erased rows: of this run, or of one that was killed before it could truncate
+        self._wal = Wal(db)
 
     def migrate(self) -> None:
-        migrate(self.db, self.path)
+        try:
+            migrate(self.db, self.path)
+        except apsw.IOError:
+            self._wal.distrust()
+            raise
+        self._wal.watch()
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -123,20 +127,42 @@ class Database:
         """
         self._sync_mode("NORMAL" if all(isinstance(item, Draft) for item in items) else "FULL")
         try:
+            if not self._wal.fresh:
+                self._wal.renew()
             with transaction(self.db):
                 for item in items:
                     self._write(item)
-        except (apsw.FullError, apsw.IOError) as error:
+        except BaseException as error:
             self._streams.clear()  # their heads may count what was rolled back
-            if isinstance(error, apsw.FullError) or self._space() < _LOW_SPACE:
-                raise StorageFull(f"no space left for {self.path}; free some, nothing was lost") from error
+            self._refuse(error)
             raise
-        except BaseException:
-            self._streams.clear()
+        if any(isinstance(item, Append) and item.erase for item in items):
+            self._wal.fresh = False
+        with suppress(StorageFull):  # the batch is written; the next one tries again
+            self._tidy()
+
+    def _tidy(self) -> None:
+        try:
+            self._wal.tidy()
+        except apsw.Error as error:
+            self._refuse(error)
             raise
-        self._scrub |= any(isinstance(item, Append) and item.erase for item in items)
-        if self._scrub:
-            self._scrub = not self._truncate_wal()
+
+    def _refuse(self, error: BaseException) -> None:
+        """Raise StorageFull if the disk takes no more for now. Else, if it is broken, what it has is left to the next start."""
+        if not isinstance(error, apsw.FullError | apsw.IOError):
+            return
+        if not sync_failed(error) and (reason := self._no_room(error)):
+            raise StorageFull(reason) from error
+        self._wal.distrust()
+
+    def _no_room(self, error: apsw.Error) -> str:
+        """Why the disk takes no more; empty if it should. Some file systems call a lack of space an I/O error."""
+        if os.statvfs(self._folder).f_flag & os.ST_RDONLY:
+            return f"{self.path} is on a file system that has become read-only; mount it for writing again, nothing was lost"
+        if isinstance(error, apsw.FullError) or self._space() < _LOW_SPACE:
+            return f"no space left for {self.path}; free some, nothing was lost"
+        return ""
 
     def _write(self, item: Item) -> None:
         match item:
@@ -244,23 +270,13 @@ class Database:
         stream = self._streams[name] = _Stream(row[0], row[1], head or 0)
         return stream
 
-    def _truncate_wal(self) -> bool:
-        """Remove what the WAL holds of erased rows; False if a reader or the disk is in the way: the next commit tries again."""
-        self.db.set_busy_timeout(0)  # no commit waits for a reader because of this
-        try:
-            return bool(self.db.pragma("wal_checkpoint", "TRUNCATE")[0] == 0)
-        except apsw.Error:
-            return False
-        finally:
-            self.db.set_busy_timeout(_BUSY_TIMEOUT)
-
     def _sync_mode(self, mode: str) -> None:
         if mode != self._synchronous:
             self.db.pragma("synchronous", mode)
             self._synchronous = mode
 
     def _space(self) -> int:
-        disk = os.statvfs(os.path.dirname(self.path) or ".")
+        disk = os.statvfs(self._folder)
         return disk.f_bavail * disk.f_frsize
 
     def save_snapshot(self, name: str, seq: int, code: str, state: bytes) -> None:

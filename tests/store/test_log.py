@@ -18,7 +18,7 @@ from agentd.ports import IdemKey, NewEvent
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline, open_log
 from agentd.store.sqlite import Database
-from agentwire.errors import ConfigError, InvalidParams, StorageFull, StoreError
+from agentwire.errors import ConfigError, InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event
 from tests.core.logs import finished, replied
 from tests.fakes.house import TrioClock
@@ -498,7 +498,7 @@ async def test_replays_do_not_write(tmp_path: Path) -> None:
         def write(database: Database) -> None:
             database.db.execute("DELETE FROM event")
 
-        with pytest.raises(StoreError, match="readonly"):
+        with pytest.raises(InternalError, match="readonly"):
             await store._read(write, store._reader)
 
 

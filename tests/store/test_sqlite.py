@@ -133,7 +133,7 @@ def test_write_error_is_a_full_disk_only_if_the_disk_is_full(path: str) -> None:
     database.migrate()
 
     def fail(_: Database) -> None:
-        raise apsw.IOError("disk I/O error")
+        raise apsw.exception_for(apsw.SQLITE_IOERR_WRITE)
 
     with pytest.raises(StorageFull):
         database.commit([Write(fail)])
@@ -199,7 +199,7 @@ def test_kill_between_erasure_and_truncation_is_made_good_at_the_next_start(
     secret = noise(4000)
     database.commit(session_with_traces(secret))
     copy = f"{path}.copy"
-    monkeypatch.setattr(database, "_truncate_wal", lambda: False)  # the kill
+    monkeypatch.setattr(database._wal, "tidy", lambda: None)  # the kill
     database.commit([append(renamed("gone", "user:ann"), erase="s")])
     for suffix in ("", "-wal"):
         Path(copy + suffix).write_bytes(Path(path + suffix).read_bytes())
