@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agentwire.config import Config
 
 READY_FD = "AGENTD_READY_FD"
-"""Whoever starts the daemon may pass a pipe: one line, `ready` or an error object, then end of file."""
+"""Whoever starts the daemon may pass a pipe: one line, `ready` (with notices) or an error object, then end of file."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,8 +105,9 @@ async def _serve(
         log.info("started", version=__version__, pid=os.getpid(), boot=daemon.boot, socket=listener.path, model=config.model)
         for warning in config.warnings:
             log.warning("configuration", message=warning)
+        gc.freeze()  # what is loaded by now stays: a full collection would look through all of it, 15 ms each time
         try:
-            await daemon.run(parts, listener, starter.ready)
+            await daemon.run(parts, listener, lambda: starter.ready(parts.notices()))
             listening = listener.leave() if daemon.successor is not None else None
         finally:
             listener.close()
@@ -137,8 +139,11 @@ class _Starter:
             os.set_inheritable(number, False)
             self._descriptor = number
 
-    def ready(self) -> None:
-        self._say(b"ready\n")
+    def ready(self, notices: Sequence[str]) -> None:
+        """`notices`: what the user should know of how it was found; behind the word as a JSON list, if there is any."""
+        for notice in notices:
+            sys.stderr.write(f"agentd: warning: {notice}\n")
+        self._say(b"ready " + json.dumps(notices).encode() + b"\n" if notices else b"ready\n")
 
     def failed(self, error: AgentError) -> None:
         self._say(json.dumps({"error": error.to_wire()}).encode() + b"\n")

@@ -7,6 +7,7 @@ All that one read brought is one decode and one call of the sink. One cancel sco
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -147,9 +148,11 @@ class OpenAIProvider:
         from agentd.providers.openai_sdk import ENVIRONMENT, Sdk
 
         try:
-            return Sdk(self._base, self._config.api_key or _NO_KEY, self._timeouts.connect)
+            sdk = Sdk(self._base, self._config.api_key or _NO_KEY, self._timeouts.connect)
         except (ImportError, OSError, ValueError, HttpError) as error:
             raise ProviderError(f"no connection to {self._who} can be made: {error}. Check {', '.join(ENVIRONMENT)}.") from None
+        gc.freeze()  # the library stays: a full collection would look through its 60,000 objects, 50 ms each time
+        return sdk
 
     # --- exchanges ------------------------------------------------------------------------------------------------------------
 
