@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import index, many, size, soak, start, storage, stream, turns
+from benchmarks import index, many, size, soak, start, storage, stream, turns, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "first-token": stream.first_token,
     "fifty": many.fifty,
     "two-hundred": many.two_hundred,
+    "watchers": watchers.watchers,
     "weight": size.weight,
     "turns": turns.fiftieth,
     "thousandth": turns.thousandth,
