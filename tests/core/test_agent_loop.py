@@ -10,8 +10,8 @@ import trio.testing
 from attrs import evolve
 
 from agentd.ports import Prompt
-from agentwire.errors import AuthFailed, Conflict, NotFound, ProviderDown
-from agentwire.types import BlobRef, SessionFilter, Text
+from agentwire.errors import AuthFailed, ProviderDown
+from agentwire.types import BlobRef, Text
 from tests.fakes.house import SETTINGS, House, open_house
 from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, said, spec
@@ -169,57 +169,6 @@ async def test_a_steer_is_heard_before_the_next_request(autojump_clock: trio.tes
         assert [message.role for message in live.state.messages] == ["user", "assistant", "tool", "user", "assistant"]
         assert tools.calls == []
         assert house.kinds(live).count("turn_started") == 1
-
-
-@pytest.mark.parametrize("steps", range(12))
-async def test_an_answer_and_the_end_of_the_turn_at_the_same_moment(autojump_clock: trio.testing.MockClock, steps: int) -> None:
-    """However they meet, the log is valid: either the answer came first, or it is refused and nothing of it is written."""
-    models = FakeModels(after_tools(Ask([("look", "{}")]), Say(["Fine."])))
-    async with open_house(models, FakeTools([spec("look", policy="ask")])) as house:
-        live = await house.create()
-        await house.prompt(live, "go", interactive=True)
-        await house.until(live, "awaiting_approval")
-        (question,) = live.view.approvals
-        answer = {"session": live.state.id, "call": question.call, "arguments_hash": question.arguments_hash, "decision": "allow"}
-        await house.call("session/cancel", session=live.state.id)
-        for _ in range(steps):
-            await trio.lowlevel.checkpoint()
-        try:
-            await house.call("approval/answer", **answer)
-        except (Conflict, NotFound):
-            assert "approval_answered" not in house.kinds(live)
-        await house.idle(live)
-        assert house.kinds(live)[-1] == "turn_finished"
-        (row,) = await house.store.sessions("local", SessionFilter(), before="", limit=2)
-        assert row.status == "idle"
-
-
-async def test_an_approval_is_bound_to_its_call(autojump_clock: trio.testing.MockClock) -> None:
-    """Wrong arguments are refused, the first answer wins, the second hears who won; then the call runs."""
-    tools = FakeTools([spec("look", policy="ask")])
-    async with open_house(FakeModels(after_tools(Ask([("look", "{}")]), Say(["ok"]))), tools) as house:
-        live = await house.create()
-        await house.prompt(live, "go", interactive=True)
-        await house.until(live, "awaiting_approval")
-        (question,) = live.view.approvals
-        answer = {"session": live.state.id, "call": question.call, "arguments_hash": question.arguments_hash}
-        with pytest.raises(Conflict, match="other arguments"):
-            await house.call("approval/answer", **{**answer, "arguments_hash": "0" * 64}, decision="allow")
-        outcomes: list[str] = []
-
-        async def say(decision: str) -> None:
-            try:
-                await house.call("approval/answer", **answer, decision=decision)
-                outcomes.append(decision)
-            except Conflict as error:
-                outcomes.append(str(error))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(say, "allow")
-            nursery.start_soon(say, "deny")
-        await house.idle(live)
-        assert len(outcomes) == 2 and sum("answered already" in outcome for outcome in outcomes) == 1
-        assert len(tools.calls) == ("allow" in outcomes)
 
 
 async def test_an_unanswered_question_is_denied_at_its_deadline(autojump_clock: trio.testing.MockClock) -> None:

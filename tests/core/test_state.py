@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
+import trio
+import trio.testing
 
 from agentd.core.state import SessionState, title_of
 from agentwire import convert
 from agentwire import events as ev
 from agentwire.types import Text, ToolResult, Usage
-from tests.core.logs import accepted, answered, asked, begun, created, ended, finished, planned, replied, started, state_of
+from tests.core.logs import accepted, answered, asked, begun, created, ended, event, finished, planned, replied, started, state_of
+from tests.fakes.house import open_house
+from tests.fakes.models import FakeModels, Say
+
+HELLO = FakeModels(lambda prompt: Say(["Hello"]))
 
 
 def texts(state: SessionState) -> list[tuple[str, str]]:
@@ -99,3 +106,22 @@ def test_an_answer_that_comes_too_late_changes_nothing() -> None:
     log = (created(), accepted(1), started(), replied("", calls=("c0",)), planned("c0"), asked("c0"), ended("c0"))
     for late in (log, (*log, finished())):
         assert state_of(*late, answered("c0", "allow")).turn == state_of(*late).turn
+
+
+def test_events_come_in_order() -> None:
+    """A gap in a stream is a bug that must not pass silently."""
+    with pytest.raises(AssertionError):
+        SessionState("s", "ann").apply(event(2, created()))
+
+
+async def test_replaying_is_living(autojump_clock: trio.testing.MockClock) -> None:
+    """The log replayed gives the live state."""
+    async with open_house(HELLO) as house:
+        live = await house.create()
+        for text in ("a", "b", "c"):
+            await house.prompt(live, text)
+        await house.idle(live)
+        replayed = SessionState(live.state.id, "local")
+        for found in house.events:
+            replayed.apply(found)
+        assert replayed == live.state

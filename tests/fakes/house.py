@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import msgspec
 import trio
 from attrs import define, field
 
@@ -18,13 +20,15 @@ from agentd.core.live import Live
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
 from agentd.core.sessions import Sessions
-from agentd.core.settings import Settings
+from agentd.core.settings import Current, Settings
 from agentd.core.upkeep import Upkeep
-from agentd.ports import Models, ToolSource
+from agentd.ports import Clock, Models, ToolSource
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline
 from agentwire import events as ev
-from agentwire.methods import Reloaded
+from agentwire.convert import structure
+from agentwire.errors import InvalidParams
+from agentwire.methods import METHODS, Reloaded
 from agentwire.types import DaemonStatus, ModelInfo
 
 OWNER = Caller(user="local", admin=True)
@@ -62,6 +66,7 @@ class House:
     core: Core
     host: FakeHost
     work: trio.Nursery | None = None
+    settings: Settings = SETTINGS  # may be replaced at any time
     events: list[ev.Event] = field(factory=list)  # every committed event, in order
 
     @property
@@ -91,6 +96,12 @@ class House:
     async def call(self, method: str, **params: object) -> object:
         return await self.api.dispatch(OWNER, method, params)
 
+    async def ask(self, method: str, **params: object) -> Any:
+        """The same as a client has it: the result in JSON, held to the table of methods."""
+        result = msgspec.json.decode(msgspec.json.encode(await self.call(method, **params)))
+        structure(result, METHODS[method].result)
+        return result
+
     async def create(self, **params: object) -> Live:
         info = await self.call("session/create", **{"cwd": "/", **params})
         return await self.sessions.open("local", info.id)  # type: ignore[attr-defined]
@@ -111,20 +122,33 @@ class House:
         return [event.kind for event in self.events if event.stream == live.state.id]
 
 
-def core(store: EventLog, models: Models, sources: Sequence[ToolSource], host: Host, settings: Settings = SETTINGS) -> Core:
-    """As `wiring.build` puts it together, on trio's clock."""
+def core(
+    store: EventLog,
+    models: Models,
+    sources: Sequence[ToolSource],
+    host: Host,
+    settings: Current = lambda: SETTINGS,
+    clock: Clock | None = None,
+) -> Core:
+    """As `wiring.build` puts it together, on trio's clock. A model without a provider's name is the fake provider's."""
     facts = Facts(date="Monday", platform="Linux", user="ann")
     return assemble(
         store=store,
         models=models,
         sources=sources,
-        clock=TrioClock(),
+        clock=clock or TrioClock(),
         facts=lambda: facts,
-        settings=lambda: settings,
+        settings=settings,
         host=host,
         listing=_no_models,
-        resolve=lambda model: model,
+        resolve=_resolve,
     )
+
+
+def _resolve(model: str) -> str:
+    if model.startswith("gone/"):
+        raise InvalidParams("there is no model provider 'gone'")
+    return model if "/" in model else f"fake/{model}"
 
 
 async def _no_models() -> Sequence[ModelInfo]:
@@ -133,12 +157,17 @@ async def _no_models() -> Sequence[ModelInfo]:
 
 @asynccontextmanager
 async def open_house(
-    models: Models, *sources: ToolSource, path: str = ":memory:", settings: Settings = SETTINGS, store: EventLog | None = None
+    models: Models,
+    *sources: ToolSource,
+    path: str = ":memory:",
+    settings: Settings = SETTINGS,
+    store: EventLog | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[House]:
     """A running core; leaving the scope stops it in good order."""
-    store = store or open_inline(index_change, TrioClock(), path)
+    store = store or open_inline(index_change, clock or TrioClock(), path)
     host = FakeHost()
-    house = House(store, core(store, models, sources, host, settings), host)
+    house = House(store, core(store, models, sources, host, lambda: house.settings, clock), host, settings=settings)
 
     def on_commit(event: ev.Event) -> None:
         house.events.append(event)

@@ -82,6 +82,11 @@ async def _say(sink: Callable[[Sequence[Delta]], None], pieces: Sequence[str]) -
         await trio.lowlevel.checkpoint()
 
 
+def waiting_model() -> FakeModels:
+    """One whose replies never end."""
+    return FakeModels(lambda prompt: Say(["..."], gate=trio.Event()))
+
+
 def count_results(prompt: Prompt) -> int:
     """Tool results in the conversation: how far a scripted turn has come."""
     return sum(len(message.parts) for message in prompt.messages if message.role == "tool")
