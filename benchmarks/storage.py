@@ -16,12 +16,14 @@ from agentd.core.index import index_change
 from agentd.core.loading import load, save
 from agentd.store.opening import open_log
 from benchmarks.common import Client, Daemon, FullCommit, Lab, rule, tokens
-from benchmarks.figures import Figure, quiet
+from benchmarks.figures import Figure
 from benchmarks.passages import LENGTH, passages
 
 _CLIENTS, _EACH = 50, 40
 _TURNS, _FIRST = 1000, 100
 """After the first hundred the write-ahead log has its full size, and what grows is the database."""
+_OPENINGS = 7
+"""Each by a daemon of its own; the best counts: there is no second chance in it to be quick."""
 _ENDLESS = {"AGENTD_PROVIDERS_OPENAI_CONTEXT": "1000000"}
 """No turn is left out of a request."""
 
@@ -77,13 +79,13 @@ def long_session(lab: Lab) -> list[Figure]:
                 client.turn(short, text)
             database = daemon.paths.database
         stopped = os.path.getsize(database)
-        replayed = [_open(lab, port, home, short) for _ in range(5)]
+        replayed = [_open(lab, port, home, short) for _ in range(_OPENINGS)]
         reading = median(_read(database) for _ in range(5)) / 3  # the short one's share of the rows
         at_rest = os.path.getsize(database)
         trio.run(_snapshot, database, long)
         snapshot = os.path.getsize(database) - at_rest
         trio.run(_snapshot, database, short)
-        restored = [_open(lab, port, home, short) for _ in range(5)]
+        restored = [_open(lab, port, home, short) for _ in range(_OPENINGS)]
     messages = 2 * (_TURNS - _FIRST)
     each = partial(Figure, unit="B", floor=LENGTH, floor_name="B its text", bar=600, rule="600 B")
     opening = partial(Figure, unit="ms", floor=reading * 1000, floor_name="ms reading its rows", bar=50, rule="50 ms")
@@ -91,8 +93,8 @@ def long_session(lab: Lab) -> list[Figure]:
         each(name="a 300-character message on disk", value=grown / messages),
         each(name="  and with its part of a snapshot", value=grown / messages + snapshot / (2 * _TURNS)),
         each(name="  all there is, after a stop", value=stopped / (3 * _TURNS)),
-        opening(name="opening a session of 1,000 messages", value=quiet(replayed) * 1000),
-        opening(name="  with a snapshot", value=quiet(restored) * 1000),
+        opening(name="opening a session of 1,000 messages", value=min(replayed) * 1000),
+        opening(name="  with a snapshot", value=min(restored) * 1000),
     ]
 
 
