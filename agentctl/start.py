@@ -132,7 +132,9 @@ def _await_ready(read: int, log: str) -> None:
     line = _read_line(read)
     if line is None:
         raise Unreachable(f"the daemon is not ready after {READY_SECONDS:g} s; see {log}")
-    if line.strip() == b"ready":
+    if line.startswith(b"ready"):
+        for notice in json.loads(line[len(b"ready") :].strip() or b"[]"):
+            sys.stderr.write(f"warning: {notice}\n")
         return
     failure: AgentError | None = None
     with suppress(ValueError, KeyError, TypeError):

@@ -54,6 +54,8 @@ class Parts:
     background: Sequence[Callable[[], Awaitable[None]]]
     prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
+    notices: Callable[[], Sequence[str]] = tuple
+    restored: bool = False
     recovery: Callable[..., Recovery]
     reconfigure: Callable[[Config], None]
 
@@ -107,7 +109,7 @@ class Daemon:
             storage=StorageInfo(path=store.path, bytes=_size(store.path), full=store.full),
             resumes_suspended=self._resumes_suspended,
             providers=self._parts.providers(),
-            warnings=(*([self._misread] if self._misread else []), *self._config.warnings),
+            warnings=(*([self._misread] if self._misread else []), *self._config.warnings, *self._parts.notices()),
         )
 
     def stop(self) -> None:
@@ -223,7 +225,7 @@ class Daemon:
     async def _recover(self, turns: trio.Nursery, *, clean: bool) -> None:
         assert self._parts is not None
         turn = self._config.turn
-        resume = turn.resume == "auto" and not self._resumes_suspended
+        resume = turn.resume == "auto" and not self._resumes_suspended and not self._parts.restored
         await self._parts.recovery(resume=resume, clean=clean, grace=turn.resume_grace).run(turns)
 
     def _refuse_work(self, parts: Parts) -> float:
@@ -259,8 +261,11 @@ class Daemon:
 
 
 def _rss() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:  # no descriptor is left: the status must still be told, with the most it has been
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _size(path: str) -> int:

@@ -14,6 +14,7 @@ from attrs import Factory, field, frozen
 
 from agentwire.events import Event
 from agentwire.types import (
+    BackupInfo,
     BlobRef,
     CallOutcome,
     Effect,
@@ -23,6 +24,7 @@ from agentwire.types import (
     SessionFilter,
     SessionInfo,
     StopReason,
+    StoreInfo,
     Text,
     ToolCall,
     ToolResult,
@@ -355,6 +357,34 @@ class Store(Protocol):
     @property
     def path(self) -> str:
         """Where it is, for people."""
+
+
+class Keeper(Protocol):
+    """The store's upkeep while it is in use. Long work; cancelled, it ends soon and leaves nothing half done."""
+
+    async def info(self) -> StoreInfo: ...
+
+    async def check(self, *, full: bool) -> Sequence[str]:
+        """One line for each problem of one state of the store. `full`: with all indices and the content of every blob."""
+
+    async def backup(self, path: str) -> BackupInfo:
+        """A verified copy at `path` (a folder: in it; empty: beside the other backups).
+
+        Error handling: Conflict if there is such a file, StorageFull; then nothing is left of it.
+        """
+
+    async def restore(self, path: str) -> tuple[BackupInfo, str]:
+        """Check a backup (empty: the newest) and decide that it is the store from the next opening on. Returns what was chosen, and
+        where the present store will be kept.
+
+        Error handling: NotFound, InvalidParams for what is no sound backup, ConfigError for one of a newer release, StorageFull.
+        """
+
+    async def withdraw(self) -> None:
+        """Take a decision of `restore` back."""
+
+    async def vacuum(self) -> tuple[int, int]:
+        """Give unused space back to the disk while commits go on; bytes before and after. Raises StorageFull."""
 
 
 # --- processes -----------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import trio
 from attrs import evolve
 
 from agentd.core.api import Caller
+from agentd.core.api_store import StoreMethods
 from agentd.core.assembly import assemble
 from agentd.core.index import index_change
 from agentd.core.permit import Policy
@@ -30,8 +31,9 @@ from agentd.providers.local import LocalProvider
 from agentd.providers.openai import OpenAIProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
+from agentd.store.keeper import StoreKeeper
 from agentd.store.log import EventLog
-from agentd.store.opening import open_log
+from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.functions import FunctionTools
 from agentwire import __version__
@@ -67,11 +69,13 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
     Error handling: ConfigError, StoreError.
     """
     clock = WallClock()
-    async with open_log(config.paths.database, index_change, clock) as store:
+    async with open_sound(config.paths.database, index_change, clock) as (store, soundness):
+        keep = config.store.backups if config.store.backup == "daily" else 0
+        keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
         providers = _providers(config)
         functions = FunctionTools(config.paths.tools, TrioSpawner(umask=umask))
         try:
-            yield _assemble(config, process, clock, store, providers, functions)
+            yield _assemble(config, process, clock, store, keeper, providers, functions)
         finally:
             with trio.move_on_after(2, shield=True):
                 for provider in providers.values():
@@ -92,7 +96,13 @@ def _providers(config: Config) -> _Providers:
 
 
 def _assemble(
-    config: Config, process: Process, clock: WallClock, store: EventLog, providers: _Providers, functions: FunctionTools
+    config: Config,
+    process: Process,
+    clock: WallClock,
+    store: EventLog,
+    keeper: StoreKeeper,
+    providers: _Providers,
+    functions: FunctionTools,
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
@@ -107,6 +117,7 @@ def _assemble(
         host=daemon,
         listing=_listing(router),
         resolve=router.full_name,
+        groups=[StoreMethods(keeper, daemon)],
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
@@ -118,11 +129,13 @@ def _assemble(
         bus=core.bus,
         sessions=core.sessions,
         services=[functions.run, *(provider.run for provider in providers.values())],
-        background=[core.saver.run, core.upkeep.run, heartbeat.run],
+        background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
         recovery=core.recovery,
         reconfigure=current.replace,
+        notices=lambda: keeper.warnings,
+        restored=keeper.restored,
     )
     return daemon, parts, Listener(config.paths.socket, open_session)
 

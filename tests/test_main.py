@@ -141,12 +141,11 @@ def test_directory_that_cannot_be_used_is_named(
 
 
 def test_log_that_cannot_be_opened_is_exit_1(pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file of something else where the database belongs: said with what to do, and in the log file, too."""
+    """A folder where the database belongs: said with what to do, and in the log file, too."""
     paths = locate(os.environ, os.getuid())
-    Path(paths.data).mkdir(parents=True)
-    Path(paths.database).write_bytes(b"Dear diary, " * 1000)
+    Path(paths.database).mkdir(parents=True)
     assert main([]) == 1
-    assert "Move the file away" in capsys.readouterr().err
+    assert "Check the permissions" in capsys.readouterr().err
     assert json.loads(pipe.all())["error"]["data"]["code"] == StoreError.code
     assert "store_failed" in Path(paths.log_file).read_text()
 

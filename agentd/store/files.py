@@ -40,6 +40,11 @@ def damaged_mark(path: str) -> str:
     return f"{path}.damaged"
 
 
+def mark_damaged(path: str, reason: str) -> None:
+    with open(damaged_mark(path), "w", encoding="utf-8") as mark:
+        mark.write(reason)
+
+
 def backups_of(path: str) -> str:
     """The folder of its backups."""
     return os.path.join(os.path.dirname(path), "backups")
@@ -108,9 +113,19 @@ def stage(path: str, label: str) -> str:
     return f"{path}.{label}"
 
 
+def unstage(path: str) -> None:
+    """Take back what was decided on, if it is not in place yet."""
+    for staged in _staged(path):
+        os.unlink(staged)
+
+
+def _staged(path: str) -> list[str]:
+    return sorted(glob.glob(f"{glob.escape(path)}.next.*"))
+
+
 def settle(path: str) -> None:
     """Put in place what was decided on. Killed at any moment, the next call goes on; nobody may have the log open."""
-    for staged in sorted(glob.glob(f"{glob.escape(path)}.next.*")):
+    for staged in _staged(path):
         kept = f"{path}.{staged.removeprefix(f'{path}.next.')}"
         for side in _SIDES:
             with suppress(FileNotFoundError):

@@ -198,11 +198,12 @@ class EventLog:
         """The same outside of any transaction: what cannot be done in one. Commits wait for it."""
         with trio.CancelScope(shield=True):
             result: T = await self._write_sync(action, self._writer.db)
-        return result  # noqa: RET504 - mypy takes any cancel scope for one that may swallow the return
+        return result
 
-    async def erasure(self) -> None:
-        """Until the next stream has been erased."""
-        await self._erased.wait()
+    @property
+    def erased(self) -> trio.Event:
+        """Set with the next commit that erases a stream."""
+        return self._erased
 
     async def _submit(self, item: Item, *, essential: bool) -> None:
         if self._failure:
@@ -271,6 +272,9 @@ class EventLog:
 
     async def count_sessions(self) -> int:
         return await self._read(self._reader.count_sessions)
+
+    async def users(self) -> Sequence[str]:
+        return await self._read(self._reader.users)
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         # Shielded like the commit: apsw would turn the caller's deadline into an error in the middle of a read.

@@ -14,6 +14,9 @@ from agentwire.errors import ConfigError
 BEFORE = ".before-schema-"
 """Behind a log's name: what it was before a migration to the version that follows."""
 
+_ABSURD = 1000
+"""A version that no release will have: a damaged header."""
+
 STEPS: tuple[str, ...] = (
     """
     CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL);
@@ -86,8 +89,8 @@ def upgrade(db: apsw.Connection, steps: tuple[str, ...] = STEPS) -> None:
 
 
 def is_ours(db: apsw.Connection) -> bool:
-    """Whether the tables are those of the version that the file claims to have. A newer version's are not known."""
-    version = db.pragma("user_version")
+    """Whether the tables are those of the version that the file claims to have. A newer release's are not known."""
+    version: int = db.pragma("user_version")
     model = apsw.Connection(":memory:")
     try:
         known = [_tables(model)]
@@ -96,7 +99,9 @@ def is_ours(db: apsw.Connection) -> bool:
             known.append(_tables(model))
     finally:
         model.close()
-    return _tables(db) == known[version] if 0 <= version < len(known) else version > 0 and _tables(db) not in known
+    if 0 <= version < len(known):
+        return _tables(db) == known[version]
+    return len(known) <= version < _ABSURD
 
 
 def has_table(db: apsw.Connection, name: str) -> bool:

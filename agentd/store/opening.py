@@ -10,8 +10,10 @@ import apsw
 import trio
 
 from agentd.ports import Clock, Indexer
+from agentd.store import files
 from agentd.store.log import EventLog
 from agentd.store.reader import Reader
+from agentd.store.sound import Soundness, make_sound
 from agentd.store.sqlite import Database, connect, prepare
 from agentwire.errors import StoreError
 
@@ -34,6 +36,23 @@ async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[Eve
             except apsw.Error as error:
                 raise _unusable(path, error) from error
         yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
+
+
+@asynccontextmanager
+async def open_sound(path: str, index: Indexer, clock: Clock) -> AsyncIterator[tuple[EventLog, Soundness]]:
+    """`open_log` for a daemon: what was decided on is finished before, what is damaged is repaired, and damage that is met while
+    the log is in use is remembered for the next opening.
+
+    Error handling: also StorageFull and StoreError for a repair that is not possible.
+    """
+    with trio.CancelScope(shield=True):
+        soundness = await trio.to_thread.run_sync(make_sound, path, index, clock.now())
+    async with open_log(path, index, clock) as log:
+        try:
+            yield log, soundness
+        finally:
+            if log.damage:
+                files.mark_damaged(path, log.damage)
 
 
 @asynccontextmanager

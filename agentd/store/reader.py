@@ -11,7 +11,6 @@ import apsw
 
 from agentd.store import blob
 from agentd.store.sums import proven, unsealed
-from agentwire.errors import StoreError
 from agentwire.events import Event
 from agentwire.types import SessionFilter, SessionInfo
 
@@ -48,7 +47,7 @@ class Reader:
             try:
                 whole = proven(data, known, name, user, seq, at, kind, version)
             except ValueError as error:
-                raise StoreError(f"event {seq} of {name} in {self.path} is damaged: {error}") from None
+                raise apsw.CorruptError(f"event {seq} of {name} is damaged: {error}") from None
             size += len(whole)
             if events and size > _PAGE_BYTES:
                 break

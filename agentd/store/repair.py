@@ -16,11 +16,11 @@ from agentd.store import files, history
 from agentd.store.check import check, truth
 from agentd.store.hearsay import Hearsay, Line, line_of, listen
 from agentd.store.merge import Merge
-from agentd.store.migrations import upgrade
+from agentd.store.migrations import is_ours, refuse_newer, upgrade
 from agentd.store.pages import Pages
 from agentd.store.salvage import Salvage
 from agentd.store.transaction import opened, transaction
-from agentwire.errors import StorageFull, StoreError
+from agentwire.errors import ConfigError, StorageFull, StoreError
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def _begin(path: str, part: str, heard: Hearsay, now: float) -> str | None:
         files.remove(part)
         try:
             copy(backup, part)
-        except (apsw.Error, StoreError) as error:
+        except (apsw.Error, StoreError, ConfigError) as error:
             log.warning("backup_unusable", path=backup, reason=str(error))
         else:
             return backup
@@ -74,15 +74,21 @@ def _line(path: str) -> Line:
 
 
 def copy(source: str, part: str) -> None:
-    """A copy of a backup, of today's schema, that holds what it promises. Raises apsw.Error or StoreError if it cannot be."""
+    """A copy of a backup, of today's schema, that holds what it promises.
+
+    Error handling: ConfigError for one of a newer schema, StoreError or apsw.Error for one that is not sound.
+    """
     with opened(source) as db:
+        refuse_newer(db, source)
+        if not db.pragma("user_version") or not is_ours(db):
+            raise StoreError(f"{source} is not a backup of agentd's")
         db.pragma("auto_vacuum", "incremental")
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         db.execute("VACUUM INTO ?", (part,))
     with opened(part) as db:
+        upgrade(db)
         if problems := truth(db):
             raise StoreError(f"{source} is damaged: {problems[0].text}")
-        upgrade(db)
 
 
 def _fill(path: str, part: str, heard: Hearsay, index: Indexer, now: float, opening: str, kept: str) -> str:

@@ -101,6 +101,16 @@ class CleanupConfig:
 
 
 @frozen
+class StoreConfig:
+    """Of the file that has everything."""
+
+    backup: Literal["daily", "never"] = _setting(
+        "daily", choice("daily", "never"), "Whether a verified copy is made every day, while the daemon runs.", live=False
+    )
+    backups: int = _setting(2, whole(1, 1000), "How many copies are kept.", live=False)
+
+
+@frozen
 class Permissions:
     """Rules `Tool` or `Tool(pattern)`; deny > ask > allow."""
 
@@ -147,6 +157,7 @@ class Config:
     timeouts: Timeouts = field(factory=Timeouts)
     daemon: DaemonConfig = field(factory=DaemonConfig)
     cleanup: CleanupConfig = field(factory=CleanupConfig)
+    store: StoreConfig = field(factory=StoreConfig)
     permissions: Permissions = field(factory=Permissions)
     providers: ProvidersConfig = field(factory=ProvidersConfig)
     paths: Paths

@@ -133,7 +133,7 @@ class Home:
             line = _read_line(read)
         finally:
             os.close(read)
-        if line != b"ready\n":
+        if not line.startswith(b"ready"):
             daemon.kill()
             raise AssertionError(f"the daemon did not start: {line!r}\n{self.stderr}\n{self.log[-4000:]}")
         return daemon

@@ -130,15 +130,17 @@ def test_what_may_not_be_written_is_named(home: Home, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" + bytes(4096)])
-def test_a_file_that_is_no_database_is_refused_and_left_alone(home: Home, content: bytes) -> None:
-    """Never silently empty: the daemon says which file, and does not touch it."""
+async def test_a_file_that_is_no_database_is_kept_and_said(home: Home, content: bytes) -> None:
+    """Never silently empty: a new log begins, the file is kept as it was, and everybody hears of it."""
     path = home.write("data/agentd.db", "")
     path.write_bytes(content)
-    ended = home.refuse()
-    assert ended.returncode == ERROR
-    assert str(path) in ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert path.read_bytes() == content
+    daemon = home.start()
+    (kept,) = [file for file in home.data.glob("agentd.db.corrupt-*") if not file.name.endswith(("-wal", "-shm"))]
+    assert kept.read_bytes() == content
+    assert home.stderr.count(str(kept)) == 1
+    async with daemon.connect() as peer:
+        (warning,) = (await peer.call("daemon/status"))["warnings"]
+        assert str(path) in warning and str(kept) in warning
 
 
 def test_a_newer_database_is_refused_and_left_alone(home: Home) -> None:
