@@ -23,6 +23,7 @@ COMMANDS = {
     "model": "list the models, fetch the embedded one",
     "status": "how the daemon is",
     "daemon": "run, start, stop and restart the daemon, read its log",
+    "store": "check, back up, restore and shrink the file that has everything",
     "config": "every setting, its value and where it comes from",
     "paths": "where everything is kept",
     "version": "the version of this program",

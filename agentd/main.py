@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentwire import __version__
 from agentwire.errors import AgentError, ConfigError, StorageFull, StoreError
@@ -48,6 +48,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(_explained(error), starter, inherited)
     return 0
+
+
+def restore(source: str) -> dict[str, Any]:
+    """Put a backup (empty: the newest) in the place of the store, without a daemon: the answer of `store/restore`.
+
+    Error handling: Conflict if a daemon runs; else as `ports.Keeper.restore`.
+    """
+    from agentd.process import locked
+    from agentd.wiring import restore_now
+    from agentwire.convert import plain
+    from agentwire.paths import locate
+
+    paths = locate(os.environ, os.getuid())
+    os.makedirs(paths.data, mode=0o700, exist_ok=True)
+    before = os.umask(0o077)
+    try:
+        with locked(paths.lock):
+            done: dict[str, Any] = plain(restore_now(paths.database, source))
+            return done
+    finally:
+        os.umask(before)
 
 
 def _explained(error: OSError) -> AgentError:

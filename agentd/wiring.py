@@ -31,6 +31,7 @@ from agentd.providers.local import LocalProvider
 from agentd.providers.openai import OpenAIProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
+from agentd.store import files, restoring, upkeep
 from agentd.store.keeper import StoreKeeper
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
@@ -39,6 +40,7 @@ from agentd.toolsources.functions import FunctionTools
 from agentwire import __version__
 from agentwire.config import Config
 from agentwire.errors import ConfigError, InvalidParams
+from agentwire.methods import StoreRestored
 from agentwire.types import ModelInfo, ProviderStatus
 
 _DAY = 86400.0
@@ -80,6 +82,14 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
             with trio.move_on_after(2, shield=True):
                 for provider in providers.values():
                     await provider.aclose()
+
+
+def restore_now(path: str, source: str) -> StoreRestored:
+    """What `store/restore` does, at once: nobody has the store open."""
+    restored = restoring.prepare(path, source, WallClock().now())
+    backup = upkeep.describe(restored.source)
+    files.settle(path)
+    return StoreRestored(backup=backup, kept=restored.kept)
 
 
 def check(config: Config) -> None:

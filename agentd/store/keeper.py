@@ -150,6 +150,8 @@ class StoreKeeper:
     async def check(self, *, full: bool) -> Sequence[str]:
         async with self._one:
             problems = await in_thread(upkeep.problems, self._path, self._index, full)
+        if problems:  # the next opening repairs it
+            self._store.damage = problems[0].text
         return [problem.text for problem in problems]
 
     async def backup(self, path: str) -> BackupInfo:

@@ -43,7 +43,7 @@ def prepare(path: str, source: str, now: float) -> Restored:
     label = files.label_for(path, "before-restore", now)
     try:
         copy(source, part)
-        _tell(part, now, f"It was restored from {source}; what was there before is kept as {path}.{label}.")
+        _tell(part, now, f"The store was restored from {source}; what it was before is kept as {path}.{label}.")
     except (apsw.FullError, apsw.IOError) as error:
         raise StorageFull(f"there is no space to restore {source}: {error}") from error
     except (StoreError, apsw.Error) as error:
