@@ -6,6 +6,7 @@ goes into a batch, `store/reader.py` reads.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -104,7 +105,6 @@ class Database:
     def __init__(self, db: apsw.Connection, path: str, index: Indexer) -> None:
         self.db = db
         self.path = path
-        self._folder = os.path.dirname(path) or "."
         self._index = index
         self._streams: dict[str, _Stream] = {}
         self._synchronous = "FULL"
@@ -158,8 +158,8 @@ class Database:
 
     def _no_room(self, error: apsw.Error) -> str:
         """Why the disk takes no more; empty if it should. Some file systems call a lack of space an I/O error."""
-        if os.statvfs(self._folder).f_flag & os.ST_RDONLY:
-            return f"{self.path} is on a file system that has become read-only; mount it for writing again, nothing was lost"
+        if self.db.system_errno == errno.EROFS:
+            return f"{self.path} is on a file system that is read-only now; mount it for writing again, nothing was lost"
         if isinstance(error, apsw.FullError) or self._space() < _LOW_SPACE:
             return f"no space left for {self.path}; free some, nothing was lost"
         return ""
@@ -276,7 +276,7 @@ class Database:
             self._synchronous = mode
 
     def _space(self) -> int:
-        disk = os.statvfs(self._folder)
+        disk = os.statvfs(os.path.dirname(self.path) or ".")
         return disk.f_bavail * disk.f_frsize
 
     def save_snapshot(self, name: str, seq: int, code: str, state: bytes) -> None:

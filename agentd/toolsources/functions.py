@@ -92,7 +92,11 @@ class FunctionTools:
     async def refresh(self) -> None:
         """One `stat` per file, and a child for each that has changed."""
         async with self._one_refresh:
-            stamps = _stamps(self._folder)
+            try:
+                stamps = _stamps(self._folder)
+            except OSError as error:  # no descriptor is left, or no memory: what is known is offered, and a call says why not
+                log.warning("tools folder cannot be read", folder=self._folder, problem=str(error))
+                return
             changed = [path for path, stamp in stamps.items() if self._stamps.get(path) != stamp]
             if not changed and len(stamps) == len(self._stamps):
                 return

@@ -31,7 +31,8 @@ _BASE = "unix"
 class Fault:
     """Operation `number` (from 0, of its kind) ends with the SQLite result `code`, and so do those behind it, `times` in all.
 
-    `part`: how much of a write reaches the file all the same. `file`: only if the file's name ends so.
+    `part`: how much of a write reaches the file all the same. `file`: only if the file's name ends so. `errno`: what the system
+    gave as its reason.
     """
 
     operation: Operation
@@ -40,6 +41,7 @@ class Fault:
     times: float = 1
     part: float = 0.0
     file: str = ""
+    errno: int = 0
 
 
 class Ears(Protocol):
@@ -98,6 +100,9 @@ class Vfs(apsw.VFS):
         if new and self._gate.ears:
             self._gate.ears.created(path)
         return file
+
+    def xGetLastError(self) -> tuple[int, str]:
+        return (self._gate.fault.errno if self._gate.fault else 0), ""
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         self._gate.check("delete", filename)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from agentd.core.index import index_change
 from agentd.store.reader import Reader
 from agentd.store.sqlite import Append, Database, Draft, Encoded, connect
 from agentd.store.wal import sync_failed
+from agentwire.errors import StorageFull
 from agentwire.events import encode_body
 from tests.faults.vfs import Fault, Gate, faulty
 from tests.store.running import noise, renamed
@@ -86,6 +88,21 @@ def test_failed_sync_is_the_end_and_never_a_full_disk(tmp_path: Path, gate: Gate
     database.db.close()
     assert wal_of(tmp_path).exists()
     assert count(tmp_path) in (1, 2)
+
+
+def test_read_only_file_system_is_said_to_be_one_and_waited_for(tmp_path: Path, gate: Gate) -> None:
+    """As the kernel makes it when it finds a fault: writes are refused with the reason, reading works, and later ones succeed."""
+    database = log_at(tmp_path)
+    database.commit([append()])
+    gate.fault = Fault("write", 0, apsw.SQLITE_IOERR_WRITE, math.inf, errno=errno.EROFS)
+    for _ in range(2):
+        with pytest.raises(StorageFull, match="read-only"):
+            database.commit([append()])
+        assert len(Reader(database.db, database.path).read("s", 0, 9)) == 1
+    gate.fault = None
+    database.commit([append()])
+    database.db.close()
+    assert count(tmp_path) == 2
 
 
 def stream_drafts(database: Database) -> None:
