@@ -126,7 +126,7 @@ async def _serve(
         log.info("started", version=__version__, pid=os.getpid(), boot=daemon.boot, socket=listener.path, model=config.model)
         for warning in config.warnings:
             log.warning("configuration", message=warning)
-        gc.freeze()  # what is loaded by now stays: a full collection would look through all of it, 15 ms each time
+        gc.freeze()  # what is loaded by now stays: a full collection would look through all of it, 13 ms each time
         try:
             await daemon.run(parts, listener, lambda: starter.ready(parts.notices()))
             listening = listener.leave() if daemon.successor is not None else None
