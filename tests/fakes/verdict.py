@@ -1,14 +1,20 @@
-"""What clients were promised and saw, held against the log: nothing lost, doubled, reordered or changed. Every fault is an
-AssertionError that names it; tests/flow/test_verdict.py shows that each kind is found."""
+"""What clients were promised and saw, held against the log: nothing lost, doubled, reordered or changed.
+
+Theory of operation: clients may be at work while the logs are read. What was known before must be in them; what is in them must be
+known afterwards. Every fault is an AssertionError that names it; tests/flow/test_verdict.py shows that each kind is found.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from attrs import frozen
 
 from agentwire.errors import NotFound
 from tests.fakes.history import Log, answers, iterate, outcomes, valid
@@ -21,35 +27,51 @@ Mark = tuple[str, Any]
 """A write as request and log both have it: ("input", number), ("title", text), ("answer", (call, decision))."""
 
 
-async def judge(peer: Peer, witnesses: Iterable[Witness], effects: Path, *tools: str) -> dict[str, Log]:
+async def judge(peer: Peer, witnesses: Sequence[Witness], effects: Path, *tools: str) -> dict[str, Log]:
     """Read the log of every session that a witness knows of and check it all; returns the logs of those that are there.
 
     `effects`: the file in which each call of `tools` writes a line that begins with its id.
     """
-    witnesses = tuple(witnesses)
+    before = Known.now(witnesses, effects)
     logs: dict[str, Log] = {}
-    for session in sorted(set().union(*map(_sessions, witnesses))):
+    for session in sorted(set().union(*map(_sessions, before.witnesses))):
         with suppress(NotFound):
             logs[session] = await peer.log(session)
-    check(witnesses, logs, Counter(words[0] for words in iterate(effects)), tools)
+    check(before, logs, Known.now(witnesses, effects), tools)
     return logs
 
 
-def check(witnesses: Sequence[Witness], logs: Mapping[str, Log], lines: Mapping[str, int], tools: Collection[str]) -> None:
-    """`logs`: of the sessions that are there. `lines`: how often each call wrote its line. Whoever writes to a session must be
-    among the witnesses: what nobody asked for is a fault, too."""
-    asked = [one for witness in witnesses for one in witness.asked]
-    _keys(asked)
-    _existence(asked, logs)
+@frozen
+class Known:
+    """What the witnesses know at one moment, and how often each call has written its line by then."""
+
+    witnesses: Sequence[Witness]
+    lines: Mapping[str, int]
+
+    @classmethod
+    def now(cls, witnesses: Sequence[Witness], effects: Path) -> Known:
+        return cls(deepcopy(witnesses), Counter(words[0] for words in iterate(effects)))
+
+    def asked(self, session: str | None = None) -> list[Asked]:
+        """All requests, or those about one session."""
+        asked = (one for witness in self.witnesses for one in witness.asked)
+        return [one for one in asked if session is None or one.params.get("session") == session]
+
+
+def check(before: Known, logs: Mapping[str, Log], after: Known, tools: Collection[str]) -> None:
+    """`logs`: of the sessions that are there. `before` and `after`: what was known when they were read. Whoever writes to a session
+    must be among the witnesses: what nobody asked for is a fault, too."""
+    _keys(after.asked())
+    _existence(before.asked(), logs, after.asked())
+    repeated = _repeated(after.asked())
     for session, log in logs.items():
         valid(log)
-        ours = [one for one in asked if one.params.get("session") == session]
-        _promised(ours, log)
-        _counted(ours, log)
-        _effects(log, lines, tools)
-        for witness in witnesses:
+        _promised(before.asked(session), log)
+        _counted(before.asked(session), log, after.asked(session))
+        _effects(before.lines, log, after.lines, tools)
+        for witness in before.witnesses:
             _seen(witness, session, log)
-            _in_order(witness, session, log, _repeated(asked))
+            _in_order(witness, session, log, repeated)
 
 
 # --- what was asked and answered ------------------------------------------------------------------------------------------------
@@ -73,13 +95,12 @@ def _lasting(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"id": answer["id"]} if "id" in answer else answer
 
 
-def _existence(asked: Sequence[Asked], logs: Mapping[str, Log]) -> None:
+def _existence(before: Sequence[Asked], logs: Mapping[str, Log], after: Sequence[Asked]) -> None:
     """What was created is there; what was deleted is gone."""
-    deletions = [one for one in asked if one.method == "session/delete"]
-    gone = {one.params["session"] for one in deletions if one.acknowledged}
-    in_doubt = {one.params["session"] for one in deletions if one.possible}
+    gone = {one.params["session"] for one in before if one.method == "session/delete" and one.acknowledged}
+    in_doubt = {one.params["session"] for one in after if one.method == "session/delete" and one.possible}
     assert not gone & logs.keys(), f"deleted, and still there: {gone & logs.keys()}"
-    for one in asked:
+    for one in before:
         if one.method in ("session/create", *WRITES) and one.acknowledged:
             session = one.params.get("session") or one.answer["id"]
             assert session in logs or session in in_doubt, f"acknowledged, and the session is not there: {one}"
@@ -105,16 +126,19 @@ def _promised(asked: Iterable[Asked], log: Log) -> None:
             assert decided.get(call) == one.params["decision"], f"lost: {one}: the log says {decided.get(call)}"
 
 
-def _counted(asked: Sequence[Asked], log: Log) -> None:
+def _counted(before: Sequence[Asked], log: Log, after: Sequence[Asked]) -> None:
     """As often in the log as it was acknowledged, at most as often as it was asked; a key asks once, however often it is sent."""
     for method, kind, what in (("session/prompt", "input_accepted", "parts"), ("session/rename", "session_renamed", "title")):
         there = Counter(exactly(event["data"][what]) for event in log if event["kind"] == kind)
-        attempts = {one.params.get("key") or id(one): one for one in asked if one.method == method and one.possible}
-        attempts |= {one.params.get("key") or id(one): one for one in asked if one.method == method and one.acknowledged}
-        most = Counter(exactly(one.params[what]) for one in attempts.values())
-        least = Counter(exactly(one.params[what]) for one in attempts.values() if one.acknowledged)
+        least = _distinct([one.params for one in before if one.method == method and one.acknowledged], what)
+        most = _distinct([one.params for one in after if one.method == method and one.possible], what)
         assert there >= least, f"lost: {least - there}"
         assert there <= most, f"doubled, or never asked for: {there - most}"
+
+
+def _distinct(requests: Sequence[Mapping[str, Any]], what: str) -> Counter[str]:
+    """How often each was asked for by requests that are not repetitions."""
+    return Counter(exactly(params[what]) for params in {params.get("key") or id(params): params for params in requests}.values())
 
 
 # --- order ----------------------------------------------------------------------------------------------------------------------
@@ -171,12 +195,12 @@ def _seen(witness: Witness, session: str, log: Log) -> None:
         assert exactly(kept) == exactly(event), f"changed: seen as {event}, kept as {kept}"
 
 
-def _effects(log: Log, lines: Mapping[str, int], tools: Collection[str]) -> None:
+def _effects(before: Mapping[str, int], log: Log, after: Mapping[str, int], tools: Collection[str]) -> None:
     """Each effect at most once, none without its `tool_started`, and no `ok` without its effect."""
     planned = {event["data"]["call"]: event["data"]["name"] for event in log if event["kind"] == "tool_planned"}
     started = {event["data"]["call"] for event in log if event["kind"] == "tool_started"}
     for call, name in planned.items():
-        times = lines.get(call, 0)
+        times = after.get(call, 0)
         assert times <= 1, f"repeated: {call} had its effect {times} times"
-        assert not times or call in started, f"an effect without its start: {call}"
+        assert call not in before or call in started, f"an effect without its start: {call}"
         assert times or name not in tools or outcomes(log).get(call) != "ok", f"ok without its effect: {call}"

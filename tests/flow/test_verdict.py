@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from tests.fakes import verdict
 from tests.fakes.history import Screen, at_rest, valid
-from tests.fakes.verdict import check
+from tests.fakes.verdict import Known
 from tests.fakes.witness import Witness
 
 S = "5" * 32
@@ -95,6 +96,12 @@ class Client:
     def delta(self, step: int, offset: int, words: str) -> None:
         parts = [{"part": 0, "type": "text", "offset": offset, "text": words}]
         self.transient("delta", turn=1, step=step, parts=parts)
+
+
+def check(witnesses: Sequence[Witness], logs: dict[str, Log], lines: dict[str, int], tools: Sequence[str]) -> None:
+    """Nothing happens while the logs are read."""
+    known = Known(witnesses, lines)
+    verdict.check(known, logs, known, tools)
 
 
 def prompt(words: str, key: str = "") -> dict[str, Any]:
@@ -262,6 +269,15 @@ def test_another_answer_to_the_same_key_is_found(answer: dict[str, Any]) -> None
     other.did("session/prompt", prompt("pay", "p"), **answer)
     with pytest.raises(AssertionError, match="one key, two answers"):
         check([writer().witness, other.witness], {S: LOG}, LINES, TOOLS)
+
+
+def test_what_happens_while_logs_are_read_is_nobodys_fault() -> None:
+    """What comes meanwhile may be in the log or not; what was known before must be."""
+    early, late = Known([Client().witness], {}), Known([writer().witness, reader().witness], LINES)
+    for end in range(1, len(LOG) + 1):
+        verdict.check(early, {S: LOG[:end]}, late, TOOLS)
+    with pytest.raises(AssertionError, match="lost"):
+        verdict.check(late, {S: LOG[:13]}, late, TOOLS)
 
 
 def test_what_is_open_is_not_at_rest() -> None:
