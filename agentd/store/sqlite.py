@@ -92,6 +92,7 @@ def prepare(db: apsw.Connection) -> None:
         ("journal_mode", "wal"),
         ("synchronous", "FULL"),
         ("wal_autocheckpoint", 0),  # wal.py does it
+        ("journal_size_limit", 256 * 1024),  # what a large commit has made of it is given back
         ("secure_delete", "ON"),
         ("cache_size", -2000),
         ("temp_store", "MEMORY"),
@@ -281,8 +282,9 @@ class Database:
 
     def save_snapshot(self, name: str, seq: int, code: str, state: bytes) -> None:
         if stream := self._known(name):
-            packed = sealed(blob.pack(state), f"{name} {seq} {code}")
-            self.db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)", (stream.id, seq, code, packed))
+            packed = sealed(blob.pack(state, cold=True), f"{name} {seq} {code}")
+            self.db.execute("DELETE FROM snapshot WHERE stream = ?", (stream.id,))  # whose pages the new one takes
+            self.db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?)", (stream.id, seq, code, packed))
 
     def put_blob(self, name: str, content: bytes, sha256: str) -> None:
         stream = self._known(name)

@@ -102,7 +102,7 @@ _decoder = msgspec.json.Decoder()
 
 
 def structure(value: Any, cls: type[T], path: str = "params") -> T:
-    """A wire value as `cls`. Raises InvalidParams that names the wrong fields by their paths from `path`, the first five of them."""
+    """A wire value as `cls`. Raises InvalidParams that names the first five wrong fields by their paths from `path`."""
     try:
         return _wire.structure(value, cls)
     except (ClassValidationError, ValueError) as error:
