@@ -11,7 +11,7 @@ from agentd.core.prompt import Facts, build_prompt, fit, paired
 from agentd.ports import PER_MESSAGE, Message, ModelLimits
 from agentwire.errors import ContextTooLong
 from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
-from tests.core.logs import accepted, asked, begun, created, ended, planned, replied, started, state_of
+from tests.core.logs import Script, accepted, asked, begun, created, ended, planned, replied, scripts, started, state_of
 from tests.fakes.tools import spec
 
 FACTS = Facts(date="Monday 1 January 2029", platform="Linux", user="ann")
@@ -117,3 +117,37 @@ def test_a_dangling_call_is_answered() -> None:
     whole = paired([user("a"), call, user("b")])
     assert [message.role for message in whole] == ["user", "assistant", "tool", "user"]
     assert paired([user("a")]) == [user("a")]
+
+
+def results(*calls: str) -> Message:
+    return Message("tool", tuple(ToolResult(call=call, parts=(Text(text=f"of {call}"),)) for call in calls))
+
+
+def calling(*calls: str) -> Message:
+    return Message("assistant", tuple(ToolCall(id=call, name="look", arguments_json="{}") for call in calls))
+
+
+@pytest.mark.parametrize(
+    ("imported", "sent"),
+    [
+        ([results("x"), user("a")], [user("a")]),
+        ([user("a"), calling("c"), results("c"), results("d"), said("b")], [user("a"), calling("c"), results("c"), said("b")]),
+        ([calling("c", "d"), results("d"), results("c")], [calling("c", "d"), results("c", "d")]),
+        ([calling("c", "d"), results("d", "c"), said("b")], [calling("c", "d"), results("c", "d"), said("b")]),
+    ],
+    ids=["nobody asked", "one too many", "one message each", "another order"],
+)
+def test_an_imported_history_is_put_in_order(imported: list[Message], sent: list[Message]) -> None:
+    """Other programs pair calls and results otherwise; what is kept stays as it came, what is sent is what vendors accept."""
+    assert list(paired(imported)) == sent
+
+
+@given(scripts())
+def test_any_log_gives_a_valid_conversation(script: Script) -> None:
+    """Nothing is repaired but the call at the very end of a log that stopped there."""
+    messages = state_of(*script.bodies).messages
+    sent = paired(messages)
+    assert list(sent[: len(messages)]) == messages and len(sent) <= len(messages) + 1
+    for index, message in enumerate(sent):
+        if message.calls and message.role == "assistant":
+            assert sent[index + 1].calls == message.calls

@@ -6,12 +6,28 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
 
 from agentd.core.state import SessionState, title_of
 from agentwire import convert
 from agentwire import events as ev
 from agentwire.types import Text, ToolResult, Usage
-from tests.core.logs import accepted, answered, asked, begun, created, ended, event, finished, planned, replied, started, state_of
+from tests.core.logs import (
+    Script,
+    accepted,
+    answered,
+    asked,
+    begun,
+    created,
+    ended,
+    event,
+    finished,
+    planned,
+    replied,
+    scripts,
+    started,
+    state_of,
+)
 from tests.fakes.house import open_house
 from tests.fakes.models import FakeModels, Say
 
@@ -125,3 +141,33 @@ async def test_replaying_is_living(autojump_clock: trio.testing.MockClock) -> No
         for found in house.events:
             replayed.apply(found)
         assert replayed == live.state
+
+
+@given(scripts())
+def test_a_log_is_complete_where_no_step_is_half_done(script: Script) -> None:
+    """Between steps and between turns; never between a call and its result, at a seam, or behind a steer."""
+    state = SessionState("s", "ann")
+    complete = []
+    for seq, body in enumerate(script.bodies, 1):
+        state.apply(event(seq, body))
+        if state.complete:
+            complete.append(seq)
+    assert complete == script.complete
+
+
+@given(scripts())
+def test_every_call_has_one_result_right_behind_it(script: Script) -> None:
+    """Also where the first call of a reply is refused before the second one is even planned."""
+    messages = state_of(*script.bodies).messages
+    for index, message in enumerate(messages):
+        if message.role == "tool":
+            assert messages[index - 1].role == "assistant" and messages[index - 1].calls == message.calls
+        elif message.calls:
+            assert index == len(messages) - 1 or messages[index + 1].role == "tool"
+
+
+@given(scripts())
+def test_a_snapshot_of_any_log_is_its_state(script: Script) -> None:
+    """At whatever event it is taken."""
+    state = state_of(*script.bodies)
+    assert convert.structure_stored(msgspec.json.encode(state), SessionState) == state
