@@ -28,23 +28,26 @@ class LogFile:
     """
 
     def __init__(self, path: str, *, max_bytes: int, keep: int) -> None:
-        self._path, self._max_bytes, self._keep = path, max_bytes, keep
+        self.descriptor = -1
+        self.change(path, max_bytes=max_bytes, keep=keep)
+
+    def change(self, path: str, *, max_bytes: int, keep: int) -> None:
+        """From now on this file, opened anew, with these limits. Raises ConfigError, and then nothing has changed."""
         try:
-            self.descriptor = _open(path)
+            self._use(path)
         except OSError as error:
             raise ConfigError(
                 f"cannot open the log file {path}: {error.strerror}; set log.file (LOG_FILE) to a file that can be written",
                 key="log.file",
                 file=path,
             ) from None
-
-        self._is = os.fstat(self.descriptor)
+        self._path, self._max_bytes, self._keep = path, max_bytes, keep
 
     def write(self, data: bytes) -> bool:
         """Append it; whether all of it is written."""
         with suppress(OSError):  # then what is open goes on
             if self._moved():
-                self.reopen()
+                self._use(self._path)
             elif self._full(len(data)):
                 self._rotate()
         try:
@@ -52,15 +55,15 @@ class LogFile:
         except OSError:
             return False
 
-    def reopen(self) -> None:
+    def _use(self, path: str) -> None:
         """Go on in the file that has the name now. Raises OSError, and then what was open stays."""
-        renewed = _open(self._path)
-        os.dup2(renewed, self.descriptor, inheritable=False)
-        os.close(renewed)
+        opened = _open(path)
+        if self.descriptor < 0:
+            self.descriptor = opened
+        else:  # whoever knows the number writes into the new file
+            os.dup2(opened, self.descriptor, inheritable=False)
+            os.close(opened)
         self._is = os.fstat(self.descriptor)
-
-    def close(self) -> None:
-        os.close(self.descriptor)
 
     def _moved(self) -> bool:
         try:
@@ -87,7 +90,7 @@ class LogFile:
                 os.rename(self._path, f"{self._path}.1")
             else:
                 os.unlink(self._path)
-        self.reopen()
+        self._use(self._path)
 
 
 def bound_output(path: str) -> None:

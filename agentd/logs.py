@@ -56,23 +56,22 @@ class Logs:
     def __init__(self, log: LogConfig, *, default_file: str, secrets: Sequence[str], stderr: bool) -> None:
         self._default_file, self._stderr = default_file, stderr
         self._secrets: set[str] = set()
-        self._file = self._open(log)
+        self._file = LogFile(self._path(log), max_bytes=log.max_bytes, keep=log.keep)
         self._install(log, secrets)
         _adopt_libraries()
 
     def reconfigure(self, log: LogConfig, secrets: Sequence[str]) -> None:
         """As if begun with these, in the file that has the name now. Raises ConfigError, and then nothing has changed."""
-        replaced, self._file = self._file, self._open(log)
+        self._file.change(self._path(log), max_bytes=log.max_bytes, keep=log.keep)
         self._install(log, secrets)
-        replaced.close()
 
     @property
     def descriptor(self) -> int:
-        """Of the log file, for what writes past us when the process breaks down."""
+        """Of the log file, whichever that is, for what writes past us when the process breaks down."""
         return self._file.descriptor
 
-    def _open(self, log: LogConfig) -> LogFile:
-        return LogFile(log.file or self._default_file, max_bytes=log.max_bytes, keep=log.keep)
+    def _path(self, log: LogConfig) -> str:
+        return log.file or self._default_file
 
     def _install(self, log: LogConfig, secrets: Sequence[str]) -> None:
         as_json = log.format == "json"

@@ -6,181 +6,26 @@ The log, the sessions and the loop are real; the socket is the one thing that is
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
 import trio
 import trio.testing
-from attrs import Factory, define, evolve
+from attrs import evolve
 
-from agentd.core.api import Api
-from agentd.core.index import index_change
-from agentd.core.live import Live
-from agentd.daemon import Daemon, Parts
-from agentd.ipc import Listener
-from agentd.ports import Models
-from agentd.store.opening import open_inline
-from agentwire import config
-from agentwire.errors import ConfigError, Stopping, StorageFull, StoreError
+from agentwire.errors import Stopping, StorageFull, StoreError
 from agentwire.types import ProviderStatus
-from tests.fakes.house import OWNER, TrioClock, core
+from tests.fakes.boots import HELLO, build, crash, left_open, running, unclean
+from tests.fakes.house import TrioClock
 from tests.fakes.models import FakeModels, Say
 from tests.store.running import fill, noise
 
 Clock = trio.testing.MockClock
-HELLO = FakeModels(lambda prompt: Say(["Hello"]))
-
-
-class NoSocket(Listener):
-    """A listener to which nobody comes."""
-
-    def __init__(self, happened: list[str]) -> None:
-        self.clients, self.path = 3, "/nowhere"
-        self._happened = happened
-
-    async def serve(self, connections: trio.Nursery) -> None:
-        await trio.sleep_forever()
-
-    def close(self) -> None:
-        self._happened.append("listener closed")
-
-
-@define
-class FakeProcess:
-    """agentd.daemon.Process: `found` is what stands in the configuration, `wrong` what is wrong with it."""
-
-    found: config.Config
-    wrong: str = ""
-    logged: list[config.Config] = Factory(list)
-    reconfigured: list[config.Config] = Factory(list)
-
-    def read(self, environ: Mapping[str, str]) -> config.Config:
-        if self.wrong:
-            raise ConfigError(self.wrong)
-        return self.found
-
-    def log_to(self, config: config.Config) -> None:
-        self.logged.append(config)
-
-    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
-        self.read(environment)
-        return environment
-
-
-@define(eq=False)
-class Boot:
-    """One run of the daemon and what it is made of. `happened`: what came when, in words."""
-
-    daemon: Daemon
-    parts: Parts
-    api: Api
-    listener: NoSocket
-    process: FakeProcess
-    happened: list[str] = Factory(list)
-
-    async def call(self, method: str, **params: object) -> Any:
-        return await self.api.dispatch(OWNER, method, params)
-
-    async def create(self) -> Live:
-        info = await self.call("session/create", cwd="/")
-        return await self.parts.sessions.open("local", info.id)
-
-    async def prompt(self, live: Live, text: str) -> Any:
-        return await self.call("session/prompt", session=live.state.id, parts=[{"kind": "text", "text": text}])
-
-    async def kinds(self, live: Live) -> list[str]:
-        return [event.kind for event in await self.parts.store.read(live.state.id, after=0, limit=100)]
-
-    def deliver(self, frame: bytes, seq: int | None) -> None:
-        """agentd.core.bus.Subscriber: a client that watches."""
-        if b'"turn_finished"' in frame or b'"stop":"interrupted"' in frame:
-            self.happened.append("the turn's last event")
-
-    def close(self, reason: str) -> None:
-        self.happened.append(f"watch closed: {reason}")
-
-
-def settings(home: Path, *overrides: str) -> config.Config:
-    return config.load({"AGENTD_HOME": str(home), "HOME": str(home)}, overrides)
-
-
-def build(home: Path, models: Models = HELLO, *overrides: str) -> Boot:
-    """What `wiring.build` does, with a scripted model and no socket. The log is a file: the next boot finds it."""
-    store = open_inline(index_change, TrioClock(), str(home / "agentd.db"))
-    process = FakeProcess(settings(home, *overrides))
-    daemon = Daemon(process.found, TrioClock(), secrets.token_hex(4), process)
-    made = core(store, models, (), daemon)
-    happened: list[str] = []
-    parts = Parts(
-        store=store,
-        bus=made.bus,
-        sessions=made.sessions,
-        services=[partial(serve, happened)],
-        background=[made.saver.run, made.upkeep.run],
-        prewarm=partial(prewarm, happened),
-        providers=lambda: (ProviderStatus(name="fake", state="ready"),),
-        recovery=made.recovery,
-        reconfigure=process.reconfigured.append,
-    )
-    return Boot(daemon, parts, made.api, NoSocket(happened), process, happened)
-
-
-async def serve(happened: list[str], *, task_status: Any) -> None:
-    task_status.started()
-    try:
-        await trio.sleep_forever()
-    finally:
-        happened.append("service ended")
-
-
-async def prewarm(happened: list[str]) -> None:
-    happened.append("prewarmed")
-
-
-@asynccontextmanager
-async def running(boot: Boot, *, kill: bool = False) -> AsyncIterator[Boot]:
-    """The daemon at work; at the end it is asked to stop, or killed."""
-    ready = trio.Event()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(boot.daemon.run, boot.parts, boot.listener, ready.set)
-            await ready.wait()
-            yield boot
-            if kill:
-                nursery.cancel_scope.cancel()
-            elif not boot.daemon._stop_asked.is_set():
-                boot.daemon.stop()
-    except* StoreError:  # turns that are killed find the log dead
-        if not kill:
-            raise
-    boot.parts.store._writer.db.close()
-
-
-async def crash(home: Path, *moments: float) -> None:
-    """Boots that did not end, each begun that many seconds before now."""
-    store = open_inline(index_change, TrioClock(), str(home / "agentd.db"))
-    for moment in moments:
-        store._writer.start_boot(f"crashed-{moment}", TrioClock().now() - moment)
-    store._writer.db.close()
-
-
-async def left_open(home: Path) -> str:
-    """A session whose turn was cut off by a kill."""
-    boot = build(home, FakeModels(lambda prompt: Say(["..."], gate=trio.Event())))
-    async with running(boot, kill=True):
-        live = await boot.create()
-        await boot.prompt(live, "go")
-        await trio.testing.wait_all_tasks_blocked()
-        boot.parts.store._writer.db.execute("DELETE FROM boot")  # each test counts its crashes itself
-    return live.state.id
 
 
 # --- boots ------------------------------------------------------------------------------------------------------------------------
@@ -306,7 +151,13 @@ async def test_the_end_comes_from_the_inside_out(autojump_clock: Clock, home: Pa
         boot.parts.bus.subscribe(live.state.id, boot)
         await boot.prompt(live, "go")
         await trio.testing.wait_all_tasks_blocked()
-    assert boot.happened == ["listener closed", "the turn's last event", "watch closed: stopping", "service ended"]
+    assert boot.happened == [
+        "listener closed",
+        "no client is accepted",
+        "the turn's last event",
+        "watch closed: stopping",
+        "service ended",
+    ]
     with pytest.raises(StoreError, match="closed"):
         await boot.parts.store.flush()
 
@@ -397,10 +248,6 @@ async def test_end_that_cannot_be_recorded_is_an_end(autojump_clock: Clock, home
     assert unclean(build(home)) == 1
 
 
-def unclean(boot: Boot) -> int:
-    return int(boot.parts.store._writer.db.execute("SELECT count(*) FROM boot WHERE ended_at IS NULL").get)
-
-
 async def test_broken_log_ends_the_daemon_with_its_error(autojump_clock: Clock, home: Path) -> None:
     """At once, with a turn at work: nothing but the cause comes out, and the boot counts as unclean."""
     boot = build(home, FakeModels(lambda prompt: Say(["..."], gate=trio.Event())))
@@ -416,7 +263,7 @@ async def test_broken_log_ends_the_daemon_with_its_error(autojump_clock: Clock, 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(boot.daemon.run, boot.parts, boot.listener, partial(nursery.start_soon, break_it))
     rest = caught.value.split(StoreError)[1]
-    assert rest is None and unclean(boot) == 1 and boot.happened[-1] == "service ended"
+    assert rest is None and unclean(boot) == 1 and "service ended" in boot.happened
 
 
 async def test_failing_service_ends_the_daemon_with_its_error(autojump_clock: Clock, home: Path) -> None:
@@ -435,18 +282,18 @@ async def test_failing_service_ends_the_daemon_with_its_error(autojump_clock: Cl
 # --- systemd ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("abstract", [False, True])
 async def test_systemd_hears_of_the_beginning_and_the_end(
-    abstract: bool, autojump_clock: Clock, home: Path, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: Clock, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """READY=1 once clients can connect, STOPPING=1 when the stop begins; on a path or in the abstract namespace."""
-    name = f"{home}/notify"
+    """READY=1 once clients can connect; STOPPING=1 when the stop begins, RELOADING=1 if the process goes on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.setblocking(False)
-        manager.bind(f"\0{name}" if abstract else name)
-        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
-        async with running(build(home)):
-            assert manager.recv(100) == b"READY=1"
-            with pytest.raises(BlockingIOError):
-                manager.recv(100)
-        assert manager.recv(100) == b"STOPPING=1"
+        manager.bind(f"{home}/notify")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{home}/notify")
+        for method, said in (("daemon/stop", b"STOPPING=1"), ("daemon/restart", b"RELOADING=1\nMONOTONIC_USEC=")):
+            async with running(build(home)) as boot:
+                assert manager.recv(100) == b"READY=1"
+                with pytest.raises(BlockingIOError):
+                    manager.recv(100)
+                await boot.call(method)
+            assert manager.recv(100).startswith(said)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,70 @@ def test_place_that_cannot_be_used_says_what_to_set(home: Path) -> None:
     (home / "file").touch()
     with pytest.raises(ConfigError, match="Set AGENTD_SOCKET"):
         Listener(str(home / "file" / "agentd.sock"), lambda *_: None).bind()  # type: ignore[arg-type]
+
+
+def made(home: Path) -> Listener:
+    return Listener(str(home / "run" / "agentd.sock"), lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_name_that_became_anothers_is_left_alone(home: Path) -> None:
+    """systemd was given the socket while we ran: its name there is not ours to remove."""
+    listener = made(home)
+    listener.bind()
+    os.unlink(listener.path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(listener.path)
+        listener.close()
+        assert os.path.exists(listener.path)
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_socket_that_came_with_the_process(owned: bool, home: Path) -> None:
+    """It is used as it is, under its own name; only one that the run before us made is removed in the end."""
+    with socket.socket(socket.AF_UNIX) as passed:
+        passed.bind(str(home / "passed"))
+        passed.listen()
+        listener = made(home)
+        listener.adopt(passed, owned=owned)
+        assert listener.path == str(home / "passed") and not (home / "run").exists()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(listener.path)
+        listener.close()
+    assert (home / "passed").exists() is not owned
+
+
+def test_socket_that_is_left_open_waits(home: Path) -> None:
+    """Who connects is not refused, and is served by whoever accepts next; closing then touches nothing."""
+    listener = made(home)
+    listener.bind()
+    listening = listener.leave()
+    assert listening is not None
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(listener.path)
+        client.sendall(b"hello")
+        listener.close()
+        listening.setblocking(True)
+        accepted, _ = listening.accept()
+        assert accepted.recv(5) == b"hello"
+        accepted.close()
+    listening.close()
+
+
+def test_those_who_come_in_vain_hear_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets the error as the answer to its first request; one that says nothing, or left, keeps nobody waiting."""
+    monkeypatch.setattr(ipc, "_TURNING_AWAY", 0.05)
+    monkeypatch.setattr(ipc, "_HEARING", 0.001)
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as stack:
+        listening.bind(str(home / "s"))
+        listening.listen()
+        gone, silent, asking = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3))
+        for client in (gone, silent, asking):
+            client.connect(str(home / "s"))
+        gone.close()
+        asking.sendall(b'{"id":1}\n')
+        ipc.turn_away(listening, ConfigError("config.toml:1: wrong"))
+        for client in (silent, asking):
+            client.settimeout(30)
+            answer = json.loads(client.recv(65536))
+            assert answer["id"] is None and answer["error"]["message"] == "config.toml:1: wrong"
+            assert answer["error"]["data"]["code"] == "config_error"

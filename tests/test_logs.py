@@ -283,3 +283,37 @@ def test_context_is_logged(as_json: Log) -> None:
     with structlog.contextvars.bound_contextvars(session="s1"):
         as_json.logger.info("x")
     assert as_json.last()["session"] == "s1"
+
+
+def test_everything_can_be_replaced_while_it_runs(tmp_path: Path) -> None:
+    """File, level, form and secrets; loggers that are in use follow. What was secret stays so."""
+    log = Log(tmp_path / "1", "text")
+    used: Any = structlog.get_logger().bind(bound=True)
+    log.logger.debug("unheard")
+    log.logs.reconfigure(LogConfig("debug", "json", str(tmp_path / "2")), ["sk-another-one"])
+    log.logger.debug("heard", old=SECRET, new="sk-another-one")
+    used.info("bound logger")
+    assert (tmp_path / "1").read_text() == ""
+    event, bound = (tmp_path / "2").read_text().splitlines()
+    assert (json.loads(event)["event"], json.loads(event)["old"], json.loads(event)["new"]) == ("heard", "***", "***")
+    assert "bound logger bound=true" in bound  # in its old form, but where the log is now
+
+
+def test_file_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    """The log goes on where it was, as it was."""
+    log = Log(tmp_path / "log", "text")
+    with pytest.raises(ConfigError):
+        log.logs.reconfigure(LogConfig("debug", "json", str(tmp_path)), ())
+    log.logger.debug("unheard")
+    log.logger.info("heard")
+    (line,) = log.lines()
+    assert line.endswith("heard")
+
+
+def test_log_rotates(tmp_path: Path) -> None:
+    """By `log.max_bytes` and `log.keep`."""
+    log = Log(tmp_path / "log", "text")
+    log.logs.reconfigure(LogConfig("info", "text", str(tmp_path / "log"), max_bytes=1000, keep=1), ())
+    for _ in range(3):
+        log.logger.info("x" * 600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]
