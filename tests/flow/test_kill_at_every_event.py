@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ async def run_until_death(store: EventLog, tools: FakeTools) -> None:
         await house.idle(live)
 
 
-async def finish(path: str, tools: FakeTools) -> tuple[list[Message], list[str]]:
+async def finish(path: str, tools: FakeTools) -> tuple[list[Said], list[str]]:
     """Restart as often as it takes; the history of the one session, and its kinds."""
     async with open_house(FakeModels(two_tools), tools, path=path) as house:
         await house.recover(resume=True, clean=False, grace=0.0)
@@ -74,9 +74,13 @@ async def finish(path: str, tools: FakeTools) -> tuple[list[Message], list[str]]
         return without_session(live.state.messages), [event.kind for event in events]
 
 
-def without_session(messages: list[Message]) -> list[Message]:
+Said = tuple[str, tuple[Any, ...]]
+"""A message's role and parts."""
+
+
+def without_session(messages: Sequence[Message]) -> list[Said]:
     """Call ids begin with the session's; two runs have two sessions."""
-    return [Message(message.role, tuple(_without(part) for part in message.parts)) for message in messages]
+    return [(message.role, tuple(_without(part) for part in message.parts)) for message in messages]
 
 
 def _without(part: Any) -> Any:
@@ -85,11 +89,11 @@ def _without(part: Any) -> Any:
     return (part.call[32:], part.parts, part.is_error) if isinstance(part, ToolResult) else part
 
 
-def death_and_resurrection(path: str, last: int, tools: FakeTools, *, written: bool) -> tuple[list[Message], int]:
+def death_and_resurrection(path: str, last: int, tools: FakeTools, *, written: bool) -> tuple[list[Said], int]:
     """The history in the end, and how many commits the first run came to."""
     mortal = Mortal(path, last, written=written)
 
-    async def main() -> list[Message]:
+    async def main() -> list[Said]:
         try:
             await run_until_death(mortal.log, tools)
         except* StoreError:
