@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from attrs import evolve
@@ -161,17 +162,17 @@ class SessionMethods:
             return tuple(live.state.messages)
         if seq is not None and seq > live.state.seq:
             raise InvalidParams(f"params.seq: the session has no event {seq}; its newest is {live.state.seq}")
-        state, complete = SessionState(live.state.id, live.state.user), 0
-        messages: Sequence[Message] = ()
-        async for event in events_of(self._store, live.state.id):
-            state.apply(event)
-            if state.complete:
-                complete, messages = state.seq, tuple(state.messages)
-            if state.seq == seq:
-                break
+        state, complete, length = SessionState(live.state.id, live.state.user), 0, 0
+        async with aclosing(events_of(self._store, live.state.id)) as events:
+            async for event in events:
+                state.apply(event)
+                if state.complete:
+                    complete, length = state.seq, len(state.messages)
+                if state.seq == seq:
+                    break
         if seq is not None and complete != seq:
             raise Conflict(f"event {seq} is in the middle of a step; the step before it ends with event {complete}", seq=complete)
-        return messages
+        return state.messages[:length]  # what comes behind a complete step changes nothing before it
 
 
 _AS_CONFIGURED = Preferences(max_steps=0, instructions="")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 import structlog
@@ -37,9 +38,10 @@ async def load(store: Store, session: str) -> Live | None:
 async def _load(store: Store, session: str) -> Live | None:
     state = await _snapshot(store, session)
     saved = state.seq if state else 0
-    async for event in events_of(store, session, after=saved):
-        state = state or SessionState(session, event.user)
-        state.apply(event)
+    async with aclosing(events_of(store, session, after=saved)) as events:
+        async for event in events:
+            state = state or SessionState(session, event.user)
+            state.apply(event)
     if state is None:
         return None
     live = Live.of(state)
@@ -66,8 +68,8 @@ async def save(store: Store, live: Live) -> None:
     live.saved_seq = seq
 
 
-async def events_of(store: Store, session: str, *, after: int = 0) -> AsyncIterator[ev.Event]:
-    """Every event of the stream behind `after`, with its body."""
+async def events_of(store: Store, session: str, *, after: int = 0) -> AsyncGenerator[ev.Event]:
+    """Every event of the stream behind `after`, with its body. Whoever stops early closes it (`aclosing`)."""
     while page := await store.read(session, after=after, limit=_PAGE):
         for event in page:
             yield _with_body(event)
