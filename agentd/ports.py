@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
 from attrs import Factory, field, frozen
@@ -78,6 +79,11 @@ class Message:
     def calls(self) -> tuple[str, ...]:
         """The ids of the calls that it asks for, or that it answers."""
         return self._calls
+
+
+size_of: Callable[[Message], int] = attrgetter("_size")
+calls_of: Callable[[Message], tuple[str, ...]] = attrgetter("_calls")
+"""For maps over a whole history: in C, at a fifth of what the properties cost."""
 
 
 @frozen(kw_only=True)

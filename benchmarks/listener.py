@@ -41,9 +41,9 @@ async def _main(count: int) -> None:
                     if not data:
                         return
                     pending += data
-                head, _, body = pending.partition(b"\r\n\r\n")
-                found = _LENGTH.search(head)
-                left = (int(found[1]) if found else 0) - len(body)
+                end = pending.index(b"\r\n\r\n") + 4
+                found = _LENGTH.search(pending, 0, end)
+                left = (int(found[1]) if found else 0) - (len(pending) - end)
                 while left > 0:
                     left -= len(await stream.receive_some(_READ))
                 pending = b""

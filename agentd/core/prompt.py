@@ -9,7 +9,7 @@ from attrs import frozen
 
 from agentd.core.state import SessionState
 from agentd.core.tools import UNKNOWN
-from agentd.ports import Message, ModelLimits, Prompt, ToolSpec
+from agentd.ports import Message, ModelLimits, Prompt, ToolSpec, calls_of, size_of
 from agentwire.errors import ContextTooLong
 from agentwire.types import Text, ToolResult
 
@@ -95,7 +95,7 @@ def _continuing(state: SessionState) -> bool:
 
 def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
     """The newest messages, from a user message on, that cost at most `budget` characters."""
-    total = sum([message.size for message in messages])
+    total = sum(map(size_of, messages))
     if total <= budget:
         return messages
     step = max(1, budget // _SHARE)
@@ -108,7 +108,7 @@ def fit(messages: Sequence[Message], budget: int) -> Sequence[Message]:
                 break
         dropped += message.size
     kept = messages[begin:]
-    if (size := sum([message.size for message in kept])) > budget:
+    if (size := sum(map(size_of, kept))) > budget:
         raise ContextTooLong(
             f"this turn has about {size:,} characters, and the model takes {max(0, budget):,}. Shorten the input, or choose a "
             "model with a larger context (--model)."
@@ -121,7 +121,7 @@ def paired(messages: Sequence[Message]) -> Sequence[Message]:
 
     Our own logs are like that but for the end of one that was cut; what was imported may be anything, and no vendor accepts it.
     """
-    if all(_in_pair(messages, index) for index, message in enumerate(messages) if message.calls):
+    if all(_in_pair(messages, index) for index, calls in enumerate(map(calls_of, messages)) if calls):
         return messages
     whole: list[Message] = []
     for index, message in enumerate(messages):
