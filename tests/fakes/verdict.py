@@ -137,8 +137,8 @@ def _counted(before: Sequence[Asked], log: Log, after: Sequence[Asked]) -> None:
 
 
 def _distinct(requests: Sequence[Mapping[str, Any]], what: str) -> Counter[str]:
-    """How often each was asked for by requests that are not repetitions."""
-    return Counter(exactly(params[what]) for params in {params.get("key") or id(params): params for params in requests}.values())
+    """How often each was asked for by requests that are not repetitions: same key, same content."""
+    return Counter(said for _, said in {(params.get("key") or id(params), exactly(params[what])) for params in requests})
 
 
 # --- order ----------------------------------------------------------------------------------------------------------------------

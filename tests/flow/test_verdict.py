@@ -280,6 +280,14 @@ def test_what_happens_while_logs_are_read_is_nobodys_fault() -> None:
         verdict.check(late, {S: LOG[:13]}, late, TOOLS)
 
 
+def test_a_key_whose_first_request_was_lost_may_stand_for_another_text() -> None:
+    """Nobody knows which of two unanswered requests was heard; one of them is in the log."""
+    client = Client()
+    for words in ("pay", "never heard"):
+        client.ask("session/prompt", prompt(words, "p"))
+    check([client.witness], {S: LOG[:11]}, LINES, TOOLS)
+
+
 def test_what_is_open_is_not_at_rest() -> None:
     """Every beginning of a history that is not its end."""
     done = renumbered(LOG[:13])
