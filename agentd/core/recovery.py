@@ -41,11 +41,12 @@ class Recovery:
                 turn, chunks = live.state.turn, await self._store.load_draft(session)
                 live.draft = Draft.restore(turn.number, turn.steps, chunks)  # whoever watches from now on sees what was saved
                 live.busy = True
-                work.start_soon(partial(self._take_up, live))
+                work.start_soon(partial(self._take_up, live, live.inputs))
             elif self._resume:
                 self._sessions.kick(live)
 
-    async def _take_up(self, live: Live) -> None:
+    async def _take_up(self, live: Live, inputs: int) -> None:
+        """`inputs`: how many the last boot left."""
         await self._tools.refresh()  # what is safe to repeat is a question to today's tools
         turn, draft = live.state.open_turn, live.draft
         safe = frozenset(spec.name for spec in self._tools.specs() if spec.effect in ("read", "idempotent"))
@@ -61,7 +62,7 @@ class Recovery:
         if not go_on:
             live.cancel_requested = live.busy = False
             live.notify()
-            if self._resume:  # else what waits stays waiting until somebody comes
+            if self._resume or live.inputs > inputs:  # else what waits stays waiting until somebody comes
                 self._sessions.kick(live)
 
     async def _somebody_watches(self, live: Live) -> bool:

@@ -95,6 +95,23 @@ def test_how_often_a_turn_is_resumed(tmp_path: Path, resumes: int, resume: bool,
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+def test_a_prompt_that_meets_the_closing_of_a_turn_is_answered(tmp_path: Path) -> None:
+    """Nothing is resumed, and what the last boot left in the queue waits; but somebody who comes now is somebody who came."""
+    path = str(tmp_path / "log.db")
+
+    async def main() -> None:
+        await left_open(path, *DOUBT[:3])
+        async with open_house(HELLO, path=path) as house:
+            await house.recover(resume=False, clean=False, grace=0)
+            live = await house.sessions.open("local", "a" * 32)
+            assert live.busy, "the turn of the last boot is not closed yet"
+            await house.prompt(live, "still there?")
+            await house.idle(live)
+            assert [event.body.outcome for event in house.events if event.kind == "turn_finished"] == ["interrupted", "done"]
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_queued_inputs_run_after_a_restart(tmp_path: Path) -> None:
     """In the order in which they were accepted."""
     path = str(tmp_path / "log.db")
