@@ -240,9 +240,9 @@ class AgentLoop:
 
     async def _close(self, live: Live, end: Finish | None) -> None:
         """Write the end of the turn; with `end` None the daemon stops and the turn stays open for the next boot."""
-        if live.state.turn is not None:
+        if live.state.turn is not None and not live.broken:
             await self._store.flush()  # a cancelled append is in the log or it is not: look before deciding
-        if live.state.turn is not None:
+        if live.state.turn is not None and not live.broken:
             draft, live.draft = live.draft, None
             bodies = decide.suspend_turn(live.state, draft) if end is None else decide.close_turn(live.state, draft, end)
             if bodies:

@@ -25,6 +25,7 @@ _SAVE_AT = 4096
 class Live:
     """One loaded session. `busy`: a turn is open, or an append that will open one is on its way.
 
+    `broken`: an event of the log could not be applied; nothing may be decided on this state, and nothing written because of it.
     `inputs` numbers inputs ahead of the log: decided and reserved without an await, so two prompts never share a number.
     """
 
@@ -33,6 +34,7 @@ class Live:
     draft: Draft | None = None
     busy: bool = False
     deleted: bool = False
+    broken: bool = False
     cancel_requested: bool = False
     scope: trio.CancelScope | None = None
     watchers: int = 0
@@ -66,6 +68,12 @@ class Live:
         self.notify()
         if self.scope is not None:
             self.scope.cancel()
+
+    def abandon(self) -> None:
+        """The state is not the log's any more: its turn ends without a word, and the next start takes it up."""
+        self.broken = self.deleted = True
+        self.busy = self.scope is not None  # what was reserved for a turn that will not begin
+        self.cancel()
 
     def reserve_answer(self, call: str, who: str) -> bool:
         """True for the first who answers this call, decided before anything is written."""

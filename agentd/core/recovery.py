@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -13,7 +14,7 @@ from agentd.core.live import Live
 from agentd.core.sessions import Sessions
 from agentd.core.tools import Tools
 from agentd.ports import Store
-from agentwire.errors import AgentError
+from agentwire.errors import AgentError, InternalError
 from agentwire.types import TurnOutcome
 
 log = structlog.get_logger()
@@ -37,13 +38,19 @@ class Recovery:
             except AgentError as error:  # unreadable, or deleted meanwhile
                 log.warning("not_recovered", session=session, reason=str(error))
                 continue
-            if live.state.turn is not None:
-                turn, chunks = live.state.turn, await self._store.load_draft(session)
+            if (turn := live.state.turn) is not None:
+                chunks = await self._saved(session)
                 live.draft = Draft.restore(turn.number, turn.steps, chunks)  # whoever watches from now on sees what was saved
                 live.busy = True
                 work.start_soon(partial(self._take_up, live, live.inputs))
             elif self._resume:
                 self._sessions.kick(live)
+
+    async def _saved(self, session: str) -> Sequence[bytes]:
+        try:
+            return await self._store.load_draft(session)
+        except InternalError:  # the turn goes on without it, as it would after a loss of power
+            return ()
 
     async def _take_up(self, live: Live, inputs: int) -> None:
         """`inputs`: how many the last boot left."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 import trio
 
 from agentd.core import loading
@@ -21,8 +22,10 @@ from agentd.core.live import Live, unknown_session
 from agentd.core.state import SessionState
 from agentd.ports import NewEvent, Store
 from agentwire import events as ev
-from agentwire.errors import Conflict, Stopping
+from agentwire.errors import Conflict, InternalError, Stopping
 from agentwire.types import SessionInfo
+
+log = structlog.get_logger()
 
 
 class Sessions:
@@ -43,20 +46,28 @@ class Sessions:
         body = event.body
         if isinstance(body, ev.SessionCreated):
             self._lives[event.stream] = Live.of(SessionState(event.stream, event.user))
-        if live := self._lives.get(event.stream):
-            live.state.apply(event)
-            live.used = trio.current_time()
-            live.notify()
-            if isinstance(body, ev.AssistantMessage | ev.TurnFinished | ev.TurnResumed):
-                live.draft = None  # in the same stretch as the publishing: no view shows a reply as message and as draft
-            if isinstance(body, ev.TurnStarted | ev.TurnResumed):
-                self._start(live)
-            if live.state.interrupted:
-                live.cancel()
+        if (live := self._lives.get(event.stream)) and not live.broken:
+            try:
+                self._apply(live, event)
+            except Exception:  # that session's problem, and nobody else's
+                log.exception("session_broken", session=event.stream, seq=event.seq, kind=event.kind)
+                live.abandon()
+                self._bus.close(event.stream, "broken")
         self._bus.publish(event.stream, ev.encode_event(event), event.seq)
         if isinstance(body, ev.SessionDeleted):
             self._lives.pop(body.session, None)
             self._bus.close(body.session, "deleted")
+
+    def _apply(self, live: Live, event: ev.Event) -> None:
+        live.state.apply(event)
+        live.used = trio.current_time()
+        live.notify()
+        if isinstance(event.body, ev.AssistantMessage | ev.TurnFinished | ev.TurnResumed):
+            live.draft = None  # in the same stretch as the publishing: no view shows a reply as message and as draft
+        if isinstance(event.body, ev.TurnStarted | ev.TurnResumed):
+            self._start(live)
+        if live.state.interrupted:
+            live.cancel()
 
     def _start(self, live: Live) -> None:
         live.busy = self._work is not None and not self._stopping
@@ -92,6 +103,11 @@ class Sessions:
     async def open(self, user: str, ref: str) -> Live:
         """The session whose id is `ref` or begins with it. A foreign session is NotFound, like none at all."""
         live = self._lives.get(ref) or await self._load(await self._resolve(user, ref))
+        if live is not None and live.state.user == user and live.broken:
+            raise InternalError(
+                f"session {live.state.id} stopped at an event that could not be applied: the traceback is in the daemon's log; "
+                "it is read anew when the daemon is restarted"
+            )
         if live is None or live.state.user != user or live.deleted:
             raise unknown_session(ref)
         live.used = trio.current_time()
@@ -194,7 +210,7 @@ class Sessions:
                 self._refuse_at_work(live, force=force)
             await self._erase(live.state.user, live.state.id)
         except BaseException:
-            live.deleted = False
+            live.deleted = live.broken
             self.kick(live)
             raise
 

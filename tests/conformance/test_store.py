@@ -19,7 +19,7 @@ from agentd.ports import IdemKey, NewEvent, Store
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline, open_log
 from agentwire import events as ev
-from agentwire.errors import InvalidParams, StorageFull, StoreError
+from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.types import SessionFilter
 from tests.core.logs import accepted, finished, replied, started
 from tests.store.running import fill, free, noise, opened, renamed, running
@@ -291,7 +291,7 @@ async def test_full_disk_refuses_inputs_keeps_outcomes_and_recovers(opener: Open
 
 
 async def test_broken_file_fails_everybody_and_the_writer(opener: Opener) -> None:
-    """Any failure but a full disk: StoreError for who waits and who comes later, and out of `run`."""
+    """Any failure but a full disk: StoreError for who waits and who comes later, and out of `run`; a reader fails alone."""
 
     async def append(store: Store) -> None:
         with pytest.raises(StoreError):
@@ -307,7 +307,7 @@ async def test_broken_file_fails_everybody_and_the_writer(opener: Opener) -> Non
                     for _ in range(5):
                         nursery.start_soon(append, store)
         await append(store)
-        with pytest.raises(StoreError, match="cannot read"):
+        with pytest.raises(InternalError, match="cannot read"):
             await store.read("s", after=0, limit=1)
 
 
