@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import trio
 import trio.testing
@@ -19,7 +18,7 @@ from agentwire.convert import plain
 from agentwire.errors import AgentError, Conflict, InvalidParams, NotFound
 from agentwire.types import Text
 from tests.core.logs import Script, accepted, created, finished, replied, scripts, started, state_of
-from tests.fakes.house import House, open_house
+from tests.fakes.house import House, as_json, open_house
 from tests.fakes.models import Ask, FakeModels, Say, count_results, waiting_model
 from tests.fakes.tools import FakeTools, said, spec
 
@@ -169,8 +168,7 @@ async def conversation(house: House, session: str) -> list[Any]:
 
 
 def as_told(messages: list[Message]) -> Any:
-    """As a client has them."""
-    return msgspec.json.decode(msgspec.json.encode([{"role": message.role, "parts": message.parts} for message in messages]))
+    return as_json([{"role": message.role, "parts": message.parts} for message in messages])
 
 
 async def written(house: House, script: Script) -> str:

@@ -60,6 +60,11 @@ class FakeHost:
         return Reloaded(changed=("model",), needs_restart=())
 
 
+def as_json(value: object) -> Any:
+    """As a client has it."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 @define
 class House:
     store: EventLog
@@ -98,7 +103,7 @@ class House:
 
     async def ask(self, method: str, **params: object) -> Any:
         """The same as a client has it: the result in JSON, held to the table of methods."""
-        result = msgspec.json.decode(msgspec.json.encode(await self.call(method, **params)))
+        result = as_json(await self.call(method, **params))
         structure(result, METHODS[method].result)
         return result
 
