@@ -118,13 +118,20 @@ class Home:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "agentd.main", *arguments]
 
-    def start(self, models: Models | None = None, *, wrapper: Sequence[str] = (), **environ: str) -> Daemon:
+    def start(
+        self, models: Models | None = None, *, wrapper: Sequence[str] = (), pass_fds: Sequence[int] = (), **environ: str
+    ) -> Daemon:
         """A daemon that accepts connections. `wrapper`: a program and arguments that exec the rest of the command line."""
         read, write = os.pipe()
         whole = {**self.environ, **(models.environ if models else {}), **environ, "AGENTD_READY_FD": str(write)}
         with open(self.path / "stderr", "ab") as stderr:
             process = subprocess.Popen(
-                [*wrapper, *self.command()], cwd="/", env=whole, pass_fds=[write], stdin=subprocess.DEVNULL, stderr=stderr
+                [*wrapper, *self.command()],
+                cwd="/",
+                env=whole,
+                pass_fds=[write, *pass_fds],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
             )
         os.close(write)
         daemon = Daemon(self, process)
