@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 _PAGE_SIZES = {512 << shift for shift in range(8)}
 _DEFAULT_SIZE = 4096
 _FILE_HEADER = 100
-"""Bytes before what else is on page 1."""
+"""Bytes at the beginning of page 1."""
 _LEAF = 0x0D
 _MAX_PAYLOAD = 64 * 1024 * 1024
 """Bytes of a row: twice what the largest blob has."""
@@ -29,7 +29,7 @@ Value = int | float | bytes | str | None
 class Wal(NamedTuple):
     """A write-ahead log. `committed`: where in it the newest committed content of a page is.
 
-    `beyond`: (page, place) of frames of the same log behind the first that is broken; `lost_commits`: how many commits end there.
+    `beyond`: (page, place) of committed frames behind the first that is broken; `lost_commits`: how many commits end there.
     One may be the commit that a power loss tore, before it was acknowledged; two are damage. `readable`: its header is whole.
     """
 
@@ -53,6 +53,7 @@ def read_wal(content: bytes) -> Wal:
         size = _DEFAULT_SIZE
     salts = content[16:24] if whole else content[_WAL_HEADER + 8 : _WAL_HEADER + 16]
     pending: dict[int, int] = {}
+    later: list[tuple[int, int]] = []
     for at in range(_WAL_HEADER, len(content) - _FRAME_HEADER - size + 1, _FRAME_HEADER + size):
         page, pages_after_commit = struct.unpack_from(">2I", content, at)
         if content[at + 8 : at + 16] != salts:  # what an earlier use of the file has left, or broken
@@ -68,8 +69,12 @@ def read_wal(content: bytes) -> Wal:
                 wal.committed.update(pending)
                 pending = {}
         else:
-            wal.beyond.append((page, place))
-            wal = wal._replace(lost_commits=wal.lost_commits + bool(pages_after_commit))
+            later += [*pending.items(), (page, place)]  # what the broken commit had before its break is as good as what follows
+            pending = {}
+            if pages_after_commit:
+                wal.beyond.extend(later)
+                wal = wal._replace(lost_commits=wal.lost_commits + 1)
+                later = []
     return wal._replace(page_size=size, readable=readable or not any(content[:_WAL_HEADER]))
 
 
@@ -135,24 +140,26 @@ class Pages:
         return self._place(page) if found is None else -found
 
     def rows(self, place: int) -> Iterator[tuple[int, Row]]:
-        """The rows of the leaf at `place`, each with its number on the page; nothing if it is no leaf."""
+        """The rows of the leaf at `place`, each with its number on the page; nothing if it is no leaf.
+
+        Page 1 never is: it begins with the header of the file, and has only the schema.
+        """
         content = self._at(place)
-        begin = 0 if place else _FILE_HEADER
-        if len(content) < self._size or content[begin] != _LEAF:
+        if len(content) < self._size or content[0] != _LEAF:
             return
-        cells = int.from_bytes(content[begin + 3 : begin + 5], "big")
+        cells = int.from_bytes(content[3:5], "big")
         for cell in range(min(cells, self._size // 4)):
-            row = self._row(content, begin, cell, place)
+            row = self._row(content, cell, place)
             if row is not None:
                 yield cell, row
 
     def row(self, place: int, cell: int) -> Row | None:
         """A row that `rows` has given before."""
-        return self._row(self._at(place), 0 if place else _FILE_HEADER, cell, place)
+        return self._row(self._at(place), cell, place)
 
-    def _row(self, content: bytes, begin: int, cell: int, place: int) -> Row | None:
+    def _row(self, content: bytes, cell: int, place: int) -> Row | None:
         try:
-            (start,) = struct.unpack_from(">H", content, begin + 8 + 2 * cell)
+            (start,) = struct.unpack_from(">H", content, 8 + 2 * cell)
             length, at = _varint(content, start)
             number, at = _varint(content, at)
             late = bool(self.wal.beyond) and -place >= self.wal.beyond[0][1]

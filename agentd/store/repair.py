@@ -82,7 +82,8 @@ def copy(source: str, part: str) -> None:
         refuse_newer(db, source)
         if not db.pragma("user_version") or not is_ours(db):
             raise StoreError(f"{source} is not a backup of agentd's")
-        db.pragma("auto_vacuum", "incremental")
+        if not db.pragma("auto_vacuum"):  # said twice it would be written into the backup
+            db.pragma("auto_vacuum", "incremental")
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         db.execute("VACUUM INTO ?", (part,))
     with opened(part) as db:

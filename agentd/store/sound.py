@@ -127,6 +127,8 @@ def _examine(path: str, index: Indexer, now: float, *, marked: bool, doubt: str)
     try:
         with opened(path) as db:
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # of a damaged file nothing is touched
+            if db.pragma("user_version") > len(STEPS) and is_ours(db):  # of a newer release: who opens it refuses
+                return True, False
             clean = _ended_well(db, path) and not marked
             problems = [] if clean else [*_foreign(db, path), *_behind(db, path, now)] or _checked(db, index, size, marked=marked)
             if problems and all(problem.stream for problem in problems):
