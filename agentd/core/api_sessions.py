@@ -130,7 +130,11 @@ class SessionMethods:
 
     async def _append(self, live: Live, body: Any) -> None:
         self._sessions.refuse_deleted(live)
-        await self._once.append(live.new([body]))
+        live.changing += 1
+        try:
+            await self._once.append(live.new([body]))
+        finally:
+            live.changing -= 1
 
     # --- forks -------------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class Live:
     cancel_requested: bool = False
     scope: trio.CancelScope | None = None
     watchers: int = 0
+    changing: int = 0  # requests whose change is on its way to the log
     used: float = 0.0  # trio clock
     saved_seq: int = 0  # seq of the newest snapshot
     _answers: dict[str, str] = field(factory=dict)

@@ -149,7 +149,8 @@ class Sessions:
         live = self._lives.get(info.id)
         if live is None:
             return info.id in self._loading
-        return live.busy or live.watchers > 0 or live.state.turn is not None or live.state.updated_at != info.updated_at
+        at_work = live.busy or live.changing > 0 or live.state.turn is not None
+        return at_work or live.watchers > 0 or live.state.updated_at != info.updated_at
 
     # --- admission ---------------------------------------------------------------------------------------------------------
 
@@ -195,6 +196,8 @@ class Sessions:
     async def _erase_unloaded(self, user: str, session: str) -> None:
         self._doomed.add(session)
         try:
+            if session not in await self._store.find_session(user, session):  # erased since the caller looked
+                raise unknown_session(session)
             await self._erase(user, session)
         finally:
             self._doomed.discard(session)
