@@ -72,8 +72,7 @@ def locked(path: str, inherited: int | None = None) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) if inherited is None else inherited
     try:
         _acquire(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _sign(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -89,6 +88,15 @@ def _acquire(descriptor: int, path: str) -> None:
             return
     pid = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
     raise Conflict(f"a daemon is running already (pid {pid}, lock {path}); `agentctl daemon stop` ends it")
+
+
+def _sign(descriptor: int, path: str) -> None:
+    pid = f"{os.getpid()}\n".encode()
+    try:
+        os.pwrite(descriptor, pid, 0)  # before the file is cut: to overwrite needs no space on a full disk
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    os.ftruncate(descriptor, len(pid))
 
 
 def become(environment: Mapping[str, str], overrides: Sequence[str], inherited: Mapping[str, int], umask: int) -> NoReturn:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -147,7 +148,7 @@ async def test_open_turn_goes_on_in_the_next_run(home: Home) -> None:
         assert resumed and set(resumed) == {0}
 
 
-async def finished(peer: Peer, session: str) -> list[dict[str, object]]:
+async def finished(peer: Peer, session: str) -> list[dict[str, Any]]:
     await peer.call("session/watch", session=session, after=0)
     await peer.until("turn_finished")
     return await peer.log(session)
