@@ -53,6 +53,12 @@ STEPS: tuple[str, ...] = (
     DELETE FROM snapshot;
     CREATE TABLE history (id INTEGER PRIMARY KEY, at REAL NOT NULL, text TEXT NOT NULL, state INTEGER NOT NULL);
     """,
+    # Of 100,000 sessions: the few that are pinned or forked, and those that are old.
+    """
+    CREATE INDEX session_pinned ON session (user, updated_at DESC, id) WHERE pinned = 1;
+    CREATE INDEX session_by_parent ON session (user, parent, updated_at DESC, id) WHERE parent <> '';
+    CREATE INDEX session_by_age ON session (user, created_at);
+    """,
 )
 
 
