@@ -15,12 +15,12 @@ import trio.lowlevel
 import trio.testing
 
 from agentd.core.index import index_change
-from agentd.ports import IdemKey, NewEvent, Store
+from agentd.ports import Adopt, IdemKey, NewEvent, Store
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline, open_log
 from agentwire import events as ev
 from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
-from agentwire.types import SessionFilter
+from agentwire.types import Preferences, SessionFilter
 from tests.core.logs import accepted, finished, replied, started
 from tests.store.running import fill, free, noise, opened, renamed, running
 
@@ -235,6 +235,30 @@ async def test_blob_is_read_in_pieces_by_its_own_stream(opener: Opener) -> None:
         assert await store.get_blob("t", name, 0, 1) is None and await store.get_blob("s", "0" * 64, 0, 1) is None
 
 
+async def test_adopted_blobs_belong_to_both(opener: Opener) -> None:
+    """Those that are named and are the source's; each stays until its last stream is erased. All in the commit of the events."""
+    async with opener() as store, running(store):
+        await store.append([opened("s"), opened("other")])
+        one, two = [await store.put_blob("s", content) for content in (b"one", b"two")]
+        foreign = await store.put_blob("other", b"foreign")
+        adopt = Adopt(stream="t", source="s", blobs=frozenset({one, foreign, "0" * 64}))
+        await store.append([opened("t")], adopt=adopt)
+        assert [await store.get_blob("t", name, 0, 9) for name in (one, two, foreign)] == [(b"one", 3), None, None]
+        await store.append([NewEvent("user:ann", "ann", ev.SessionDeleted(session="s"))], erase="s")
+        assert await store.get_blob("t", one, 0, 9) == (b"one", 3)
+        await store.append([NewEvent("user:ann", "ann", ev.SessionDeleted(session="t"))], erase="t")
+        await store.append([opened("u")], adopt=Adopt(stream="u", source="other", blobs=frozenset({one, foreign})))
+        assert [await store.get_blob("u", name, 0, 9) for name in (one, foreign)] == [None, (b"foreign", 7)]
+
+
+async def test_blobs_of_what_was_erased_are_nobodys_trouble(opener: Opener) -> None:
+    """One that comes too late, or is adopted too late, is dropped; the writer lives."""
+    async with opener() as store, running(store):
+        name = await store.put_blob("nobody", b"late")
+        await store.append([opened("t")], adopt=Adopt(stream="t", source="nobody", blobs=frozenset({name})))
+        assert await store.get_blob("nobody", name, 0, 9) is None and await store.get_blob("t", name, 0, 9) is None
+
+
 # --- the index and the boots ------------------------------------------------------------------------------------------------------
 
 
@@ -253,6 +277,29 @@ async def test_index_lists_finds_and_counts(opener: Opener, clock: SetClock) -> 
         assert [row.id for row in await store.sessions("ann", SessionFilter(cwd="/1"), before="", limit=9)] == ["a1"]
         assert await store.find_session("ann", "a") == ["a0", "a1"] and await store.find_session("ann", "a2") == []
         assert await store.unfinished() == [("ann", "a0")] and await store.count_sessions() == 3
+
+
+async def test_index_is_filtered_and_tells_whose_it_is(opener: Opener) -> None:
+    """By what the events say: title, place, model, origin, pin; users once each, and none whose sessions are erased."""
+    async with opener() as store, running(store):
+        assert await store.users() == []
+        await store.append([opened("a", title="Fix it"), opened("b", cwd="/b"), opened("c", "bob"), opened("d", parent="a")])
+        pin = ev.SessionConfigured(preferences=Preferences(pinned=True, model="m/x"), variables={})
+        await store.append([NewEvent("b", "ann", pin)])
+        for which, found in (
+            (SessionFilter(text="fix"), ["a"]),
+            (SessionFilter(pinned=True), ["b"]),
+            (SessionFilter(pinned=False, parent="a"), ["d"]),
+            (SessionFilter(model="m/x", cwd="/b"), ["b"]),
+            (SessionFilter(status="running"), []),
+            (SessionFilter(active_after=0.0, status="idle"), ["a", "b", "d"]),
+            (SessionFilter(created_before=0.0), []),
+            (SessionFilter(active_before=0.0), []),
+        ):
+            assert sorted(row.id for row in await store.sessions("ann", which, before="", limit=9)) == found, which
+        assert list(await store.users()) == ["ann", "bob"]
+        await store.append([NewEvent("user:bob", "bob", ev.SessionDeleted(session="c"))], erase="c")
+        assert list(await store.users()) == ["ann"]
 
 
 async def test_boots_that_did_not_end_are_told(opener: Opener, clock: SetClock) -> None:
