@@ -1,0 +1,60 @@
+"""The extension points: what core asks of models, tools, storage and processes, and the small values that pass between them.
+
+Adapters implement these Protocols; only `agentd.wiring` names an adapter. Every Protocol has one conformance suite under
+tests/conformance/ that runs on each implementation.
+"""
+
+from __future__ import annotations
+
+from agentd.ports.models import (
+    PER_MESSAGE,
+    Delta,
+    Message,
+    ModelLimits,
+    Models,
+    PartStart,
+    PartText,
+    Prompt,
+    Provider,
+    Spent,
+    Stop,
+    Stream,
+    calls_of,
+    size_of,
+)
+from agentd.ports.processes import Process, Profile, Spawner
+from agentd.ports.storage import Adopt, Clock, IdemKey, IndexChange, Indexer, Keeper, NewEvent, Sleeper, Store
+from agentd.ports.tools import ToolContext, ToolOutcome, ToolSource, ToolSpec
+
+__all__ = [
+    "PER_MESSAGE",
+    "Adopt",
+    "Clock",
+    "Delta",
+    "IdemKey",
+    "IndexChange",
+    "Indexer",
+    "Keeper",
+    "Message",
+    "ModelLimits",
+    "Models",
+    "NewEvent",
+    "PartStart",
+    "PartText",
+    "Process",
+    "Profile",
+    "Prompt",
+    "Provider",
+    "Sleeper",
+    "Spawner",
+    "Spent",
+    "Stop",
+    "Store",
+    "Stream",
+    "ToolContext",
+    "ToolOutcome",
+    "ToolSource",
+    "ToolSpec",
+    "calls_of",
+    "size_of",
+]
