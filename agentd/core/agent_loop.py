@@ -24,6 +24,7 @@ from agentd.core.settings import Current
 from agentd.core.state import Call
 from agentd.core.tools import Planner, Tools, finished
 from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
+from agentd.steady import Steady
 from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
 from agentwire.types import BlobRef, Text, ToolCall
@@ -57,7 +58,7 @@ class AgentLoop:
         settings: Current,
     ) -> None:
         self._store, self._bus, self._models, self._tools = store, bus, models, tools
-        self._saver, self._clock, self._facts, self._settings = saver, clock, facts, settings
+        self._saver, self._clock, self._facts, self._settings = saver, Steady(clock), facts, settings
         self.suspending = False  # the daemon stops: turns pause before their next request or question
 
     async def run_turn(self, live: Live) -> None:

@@ -19,6 +19,7 @@ import trio
 from attrs import define
 
 from agentd.ports import Adopt, Clock, IdemKey, NewEvent
+from agentd.steady import Steady
 from agentd.store import blob
 from agentd.store.check import BROKEN
 from agentd.store.reader import Reader
@@ -34,6 +35,8 @@ RunSync = Callable[..., Awaitable[Any]]
 
 _RETRY = 1.0
 """Seconds between attempts to write outcomes that must not be lost while the disk is full."""
+_INSTANT = 1e-6
+"""Seconds: what a float of today's date can tell apart."""
 _BATCH = 500
 """Appends of one commit at most: bounds the synchronous stretch after it."""
 
@@ -54,7 +57,8 @@ class EventLog:
     def __init__(self, writer: Database, reader: Reader, write_sync: RunSync, read_sync: RunSync, clock: Clock) -> None:
         self._writer, self._reader = writer, reader
         self._write_sync, self._read_sync = write_sync, read_sync
-        self._clock = clock
+        self._clock, self._steady = clock, Steady(clock)
+        self._newest = 0.0
         self._queue: list[_Waiting] = []
         self._drafts: list[Draft] = []
         self._wake = trio.Event()
@@ -68,6 +72,7 @@ class EventLog:
     # --- the writer --------------------------------------------------------------------------------------------------------
 
     async def run(self, on_commit: Callable[[Event], None], *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        self._newest = await self._write_sync(self._writer.newest)
         task_status.started()
         batch: list[_Waiting] = []
         try:
@@ -178,11 +183,17 @@ class EventLog:
         adopt: Adopt | None = None,
         essential: bool = False,
     ) -> Sequence[Event]:
-        at = self._clock.now()
+        at = self._stamp()
         encoded = [Encoded(new.stream, new.user, at, new.body, _encode(new.body)) for new in events]
-        item = Append(encoded, key, erase, adopt)
+        item = Append(encoded, key, self._steady.now(), erase, adopt)
         await self._submit(item, essential=essential)
         return item.committed
+
+    def _stamp(self) -> float:
+        """Now; after what was there before even if the clock was set back: the order of sessions is that of their events."""
+        now = self._clock.now()
+        self._newest = now if now >= self._newest else self._newest + _INSTANT
+        return self._newest
 
     async def _write(self, action: Callable[[Database], T], *, essential: bool = False) -> T:
         item = Write(action)
@@ -250,7 +261,7 @@ class EventLog:
         return await self._read(self._reader.read_back, stream, before, limit)
 
     async def answered(self, user: str, key: str) -> tuple[str, bytes] | None:
-        return await self._read(self._reader.answered, user, key, self._clock.now())
+        return await self._read(self._reader.answered, user, key, self._steady.now())
 
     async def load_draft(self, stream: str) -> Sequence[bytes]:
         return await self._read(self._reader.load_draft, stream)

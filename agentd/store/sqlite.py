@@ -44,10 +44,11 @@ class Encoded:
 
 @define
 class Append:
-    """One `append` call of a batch. `committed` is set when the batch commits."""
+    """One `append` call of a batch. `committed` is set when the batch commits. `key_at`: from when on the key ages."""
 
     events: Sequence[Encoded]
     key: IdemKey | None = None
+    key_at: float = 0.0
     erase: str | None = None
     adopt: Adopt | None = None
     committed: list[Event] = field(factory=list)
@@ -174,7 +175,7 @@ class Database:
                 if item.adopt:
                     self._adopt(item.adopt)
                 if item.key:
-                    self._remember(item.key, item.committed)
+                    self._remember(item.key, item.key_at, item.committed)
             case Draft(stream=stream, chunk=chunk):
                 if known := self._known(stream):
                     self.db.execute("INSERT INTO draft (stream, data) VALUES (?, ?)", (known.id, chunk))
@@ -249,12 +250,16 @@ class Database:
         )
         self.db.executemany(statement, [(ours.id, name, theirs.id) for name in sorted(adopt.blobs)])
 
-    def _remember(self, key: IdemKey, events: Sequence[Event]) -> None:
-        at = events[-1].at
+    def _remember(self, key: IdemKey, at: float, events: Sequence[Event]) -> None:
         # REPLACE: after the wall clock was set back, a key that was too old to count may still be there.
         self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - KEY_LIFETIME))
         row = (key.user, key.key, key.digest, key.answer(events), at)
         self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", row)
+
+    def newest(self) -> float:
+        """When the last event was, as it was told then; 0.0 if there is none."""
+        at: float | None = self.db.execute("SELECT at FROM event ORDER BY pos DESC LIMIT 1").get
+        return at or 0.0
 
     def _open(self, name: str, user: str) -> _Stream:
         self.db.execute("INSERT INTO stream (name, user) VALUES (?, ?)", (name, user))

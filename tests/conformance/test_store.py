@@ -177,8 +177,24 @@ async def test_key_is_stored_with_its_events(opener: Opener, clock: SetClock) ->
         await store.append([renamed()], key=IdemKey(user="ann", key="k", digest="d", answer=answer))
         assert await store.answered("ann", "k") == ("d", b'{"seq":2}')
         assert await store.answered("bob", "k") is None and await store.answered("ann", "other") is None
-        clock.time += 24 * 3600 + 1
+        clock.time += 365 * 86400  # somebody has set the clock: no time has passed
+        await store.append([renamed()], key=IdemKey(user="ann", key="next", digest="d", answer=answer))
+        assert await store.answered("ann", "k") == ("d", b'{"seq":2}')
+    async with opener() as store, running(store):
         assert await store.answered("ann", "k") is None
+
+
+async def test_clock_that_is_set_back_does_not_set_the_log_back(opener: Opener, clock: SetClock) -> None:
+    """What comes later is later, within a run and in the next one, for it orders the sessions; then the clock is followed again."""
+    async with opener() as store, running(store):
+        (first,) = await store.append([renamed()])
+        clock.time -= 365 * 86400
+        (second,) = await store.append([renamed()])
+    async with opener() as store, running(store):
+        (third,) = await store.append([renamed()])
+        clock.time = first.at + 1
+        (fourth,) = await store.append([renamed()])
+    assert first.at < second.at < third.at < fourth.at == first.at + 1
 
 
 async def test_key_of_a_failed_append_is_not_stored(opener: Opener) -> None:

@@ -23,7 +23,7 @@ FULL, NORMAL = 2, 1  # PRAGMA synchronous
 
 
 def append(*events: NewEvent, at: float = 1.0, **more: Any) -> Append:
-    return Append([Encoded(new.stream, new.user, at, new.body, encode_body(new.body)) for new in events], **more)
+    return Append([Encoded(new.stream, new.user, at, new.body, encode_body(new.body)) for new in events], key_at=at, **more)
 
 
 def facts(at: float, *bodies: Any) -> Append:
