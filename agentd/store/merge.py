@@ -11,7 +11,6 @@ from agentd.store import files, history
 from agentd.store.derived import derive, rebuild
 from agentd.store.erasing import deleted_by, erase_stream
 from agentd.store.hearsay import Hearsay
-from agentd.store.reader import KEY_LIFETIME
 from agentd.store.salvage import Found, Salvage
 
 _NAMED = 5
@@ -31,7 +30,6 @@ class Merge:
     beyond: dict[str, int] = field(factory=dict)
     deleted: set[str] = field(factory=set)
     lost_blobs: list[str] = field(factory=list)
-    moments: set[tuple[str, float]] = field(factory=set)
 
     def run(self, now: float) -> None:
         rows = "SELECT name, max(seq) FROM stream JOIN event ON event.stream = stream.id GROUP BY stream.id"
@@ -47,7 +45,7 @@ class Merge:
         self.db.execute("DELETE FROM snapshot")
         rebuild(self.db, self.index, touched)
         self._drafts(touched)
-        self._keys(now)
+        self._keys()
         if self.lost_blobs:
             history.record(self.db, now, f"lost blobs: {' '.join(self.lost_blobs)}", history.OVER)  # no check asks for them again
 
@@ -78,7 +76,6 @@ class Merge:
         self.db.execute("INSERT INTO event (pos, stream, seq, kind, version, at, data, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.heads[event.stream] = event.seq
         self.added[event.stream] = self.added.get(event.stream, 0) + 1
-        self.moments.add((event.user, event.at))
 
     def _number(self, stream: str) -> int | None:
         number: int | None = self.db.execute("SELECT id FROM stream WHERE name = ?", (stream,)).get
@@ -103,11 +100,18 @@ class Merge:
             if stream in whole:
                 self.db.execute("INSERT INTO draft (stream, data) VALUES (?, ?)", (whole[stream], data))
 
-    def _keys(self, now: float) -> None:
-        """Idempotency keys whose events are there."""
-        for user, key, digest, answer, at in self.heard.keys:
-            if (user, at) in self.moments and at > now - KEY_LIFETIME and _is_json(answer):
-                self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", (user, key, digest, answer, at))
+    def _keys(self) -> None:
+        """Idempotency keys, unless events are missing: nobody may be told of what is not there any more."""
+        if self._all_missing():
+            return
+        for row in self.heard.keys:
+            if _is_json(row[3]):
+                self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", row)
+
+    def _all_missing(self) -> dict[str, int]:
+        """How many events each stream is known to lack."""
+        known = {*self.heads, *self.beyond, *self.heard.heads} - self.deleted
+        return {stream: number for stream in sorted(known) if (number := self._missing(stream))}
 
     def _missing(self, stream: str) -> int:
         last = max(self.beyond.get(stream, 0), self.heard.heads.get(stream, 0))
@@ -116,8 +120,7 @@ class Merge:
     def account(self) -> str:
         """What came from the damaged file, and what did not."""
         count = sum(number for stream, number in self.added.items() if stream not in self.deleted)
-        known = {*self.heads, *self.beyond, *self.heard.heads} - self.deleted
-        missing = {stream: number for stream in sorted(known) if (number := self._missing(stream))}
+        missing = self._all_missing()
         parts = [f"{count} events that only the damaged file had were read from it."]
         if missing:
             named = [f"{self._called(stream)} {number}" for stream, number in list(missing.items())[:_NAMED]]

@@ -37,7 +37,7 @@ class Log:
     def append(self, stream: str, *bodies: Any, erase: str | None = None) -> None:
         self.at += 1
         events = [Encoded(stream, "ann", self.at, body, ev.encode_body(body)) for body in bodies]
-        self.database.commit([Append(events, None, erase)])
+        self.database.commit([Append(events, erase=erase)])
 
     def write(self, action: Any) -> None:
         self.database.commit([Write(action)])

@@ -84,10 +84,10 @@ def test_a_stopped_copy_leaves_nothing(log: Log, tmp_path: Path, monkeypatch: py
 def test_as_many_as_are_wanted_are_kept(log: Log, tmp_path: Path) -> None:
     """The newest, and the one just made whatever the clock says; a copy from before a migration has had its time."""
     (tmp_path / "agentd.db.before-schema-3").write_bytes(b"old")
-    for at in (LATER, LATER, LATER + 5, LATER - 1e6):
-        made = backup.daily(Event(), log.path, at, 2)
-        assert os.path.exists(made) and len(files.backups(log.path, at)) == 2
-    assert files.time_of(made) == LATER - 1e6 and not (tmp_path / "agentd.db.before-schema-3").exists()
+    times = (LATER, LATER, LATER + 5, LATER - 1e6)
+    made = [(backup.daily(Event(), log.path, at, 2), len(files.backups(log.path, at))) for at in times]
+    assert [count for _, count in made] == [2, 2, 2, 2] and os.path.exists(made[-1][0])
+    assert files.time_of(made[-1][0]) == LATER - 1e6 and not (tmp_path / "agentd.db.before-schema-3").exists()
 
 
 def test_only_what_was_committed_makes_a_backup_old(log: Log) -> None:

@@ -20,7 +20,7 @@ async def test_gives_what_the_job_gives() -> None:
 async def test_raises_what_the_job_raises() -> None:
     """As it is, in no group."""
     with pytest.raises(KeyError):
-        await in_thread(lambda _: {}["x"])
+        await in_thread(lambda _: {1: 2}[3])
 
 
 async def test_cancelled_the_job_is_stopped_and_waited_for() -> None:

@@ -76,7 +76,7 @@ def test_space_is_given_back_in_steps(tmp_path: Path) -> None:
     log = lived(tmp_path / "agentd.db")
     emptied(log)
     before, whole = upkeep.space(Event(), log.path)[0], truth(log.path)
-    steps = []
+    steps: list[int] = []
     while not steps or steps[-1]:
         with transaction(log.database.db):
             steps.append(upkeep.give_back(log.database.db, 50))
