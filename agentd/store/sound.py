@@ -7,6 +7,7 @@ task beside the daemon (keeper.py).
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 
 import apsw
@@ -66,7 +67,7 @@ def make_sound(path: str, index: Indexer, now: float) -> Soundness:
         return _notices(path, clean=False)
     marked = os.path.exists(files.damaged_mark(path))
     wal = _wal(path)
-    if reason := _emptied(path) or _torn(wal):
+    if reason := _emptied(path) or _torn(wal, path, now):
         repair(path, index, now, reason)
         clean, unchecked = False, False
     else:
@@ -109,9 +110,14 @@ def _wal(path: str) -> Wal | None:
         return None
 
 
-def _torn(wal: Wal | None) -> str:
-    """SQLite reads a write-ahead log as far as it is whole, and says no word of what comes behind."""
+def _torn(wal: Wal | None, path: str, now: float) -> str:
+    """SQLite reads a write-ahead log as far as it is whole, and says no word of what comes behind.
+
+    After a loss of power that is as it should be: what nobody had synced, the drafts behind the last event, may be there in parts.
+    """
     lost = wal.lost_commits if wal else 0
+    if lost and os.path.getmtime(f"{path}-wal") < now - time.clock_gettime(time.CLOCK_BOOTTIME):
+        return ""
     return f"its write-ahead log is broken before its last {lost} commits" if lost > 1 else ""
 
 
@@ -129,6 +135,8 @@ def _examine(path: str, index: Indexer, now: float, *, marked: bool, doubt: str)
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # of a damaged file nothing is touched
             if db.pragma("user_version") > len(STEPS) and is_ours(db):  # of a newer release: who opens it refuses
                 return True, False
+            if not marked and db.execute("SELECT 1 FROM sqlite_schema").get is None and not files.backups(path, now):
+                return True, False  # its first start was cut off before there was anything in it
             clean = _ended_well(db, path) and not marked
             problems = [] if clean else [*_foreign(db, path), *_behind(db, path, now)] or _checked(db, index, size, marked=marked)
             if problems and all(problem.stream for problem in problems):

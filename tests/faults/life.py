@@ -20,7 +20,7 @@ from agentd.core.index import index_change
 from agentd.core.live import Live
 from agentd.ports import Prompt, ToolContext, ToolOutcome
 from agentd.store.log import EventLog
-from agentd.store.opening import open_log
+from agentd.store.opening import open_sound
 from agentd.store.reader import Reader
 from agentwire import events as ev
 from agentwire.errors import InternalError, StorageFull, StoreError
@@ -46,8 +46,8 @@ def script(prompt: Prompt) -> Reply:
     replies: list[Reply | None] = [
         Ask([("look", '{"n":1}'), ("pay", '{"n":2}')], "Let me see. " * 400),
         None,
-        Ask([("pay", '{"n":3}')]),
-        Say(["All ", "three ", "seen."]),
+        Ask([("pay", '{"n":3}')], "And now " * 600),
+        Say(["All " * 1200, "three " * 1200, "seen. " * 1200, "All of them. " * 400]),
     ]
     reply = replies[count_results(prompt)]
     assert reply is not None, "a request between two results"
@@ -75,9 +75,10 @@ class Life:
         """The house is open; what it commits is promised. A hang fails."""
         with trio.fail_after(PATIENCE):
             async with (
-                open_log(self.path, index_change, TrioClock()) as store,
+                open_sound(self.path, index_change, TrioClock()) as (store, soundness),
                 open_house(FakeModels(script), self._tools(), store=store) as house,
             ):
+                assert not soundness.notices, "taken for damage"
                 house.events = self.promised
                 yield house
 
