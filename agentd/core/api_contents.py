@@ -71,7 +71,7 @@ class ContentMethods:
         for blob in sorted(blobs_of(params.messages)):
             if await self._store.get_blob(live.state.id, blob, 0, 0) is None:
                 raise NotFound(f"this session has no blob {blob}; put it there first (blob/put)")
-        with self._sessions.at_rest(live):
+        async with self._sessions.at_rest(live):
             key = self._once.key(caller.user, "message/add", params, lambda events: m.AddedMessages(seq=events[-1].seq))
             committed = await self._once.append(live.new(added(params.messages)), key)
         return m.AddedMessages(seq=committed[-1].seq)

@@ -8,8 +8,8 @@ what is open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -158,13 +158,17 @@ class Sessions:
         """An admitted append failed: take the reservation back."""
         self._free(live)
 
-    @contextmanager
-    def at_rest(self, live: Live) -> Iterator[None]:
+    @asynccontextmanager
+    async def at_rest(self, live: Live) -> AsyncIterator[None]:
         """Inside, no turn begins. Error handling: Conflict if one runs or waits, NotFound if the session was deleted."""
-        self.refuse_if_stopping()
-        self.refuse_deleted(live)
-        if live.busy or live.state.turn is not None or live.state.queue:
-            raise Conflict("the session is at work; wait until it is done, or cancel it")
+        while True:
+            self.refuse_if_stopping()
+            self.refuse_deleted(live)
+            if live.state.turn is not None or live.state.queue:
+                raise Conflict("the session is at work; wait until it is done, or cancel it")
+            if not live.busy:
+                break
+            await live.changed()  # a turn that begins or has just ended, or somebody else in here
         live.busy = True
         try:
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import partial
 from typing import Any
 
 import pytest
@@ -132,6 +133,23 @@ async def test_no_turn_begins_inside(autojump_clock: Clock, steps: int) -> None:
         await house.idle(live)
         texts = [message["parts"][0]["text"] for message in await told(house, live.state.id)]
         assert texts == {"added": ["a", "b", "c", "go", "Hello"], "refused": ["go", "Hello"]}[outcome[0]]
+
+
+async def test_two_who_add_at_once_take_turns(autojump_clock: Clock) -> None:
+    """Each request's messages stay together; and whoever has seen the end of a turn need not wait for anything else."""
+    async with open_house(HELLO) as house:
+        live = await house.create()
+        async with trio.open_nursery() as nursery:
+            for name in "abc":
+                nursery.start_soon(partial(house.ask, "message/add", session=live.state.id, messages=[user(name), user(name)]))
+        texts = [message["parts"][0]["text"] for message in await told(house, live.state.id)]
+        assert texts[::2] == texts[1::2] and sorted(texts) == [*"aabbcc"]
+        live.busy = True  # as when the task of a turn that has ended is about to end, too
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(house.ask, "message/add", session=live.state.id, messages=[user("d")]))
+            await trio.testing.wait_all_tasks_blocked()
+            house.sessions.release(live)
+        assert len(live.state.messages) == 7 and not live.busy
 
 
 @pytest.mark.parametrize(
