@@ -8,12 +8,20 @@ import msgspec
 from agentd.store import blob
 from agentd.store.transaction import opened, transaction
 
+_ITS_BLOBS = """
+DELETE FROM blob WHERE id IN (
+    SELECT blob FROM blob_reference AS its WHERE stream = ?
+    AND NOT EXISTS (SELECT 1 FROM blob_reference AS other WHERE other.blob = its.blob AND other.stream <> its.stream)
+)
+"""
+"""By what the stream refers to: looking for what nobody refers to would go through all blobs."""
+
 
 def erase_stream(db: apsw.Connection, number: int, name: str) -> None:
     """Within the caller's transaction."""
+    db.execute(_ITS_BLOBS, (number,))
     for table in ("event", "draft", "snapshot", "blob_reference"):
         db.execute(f"DELETE FROM {table} WHERE stream = ?", (number,))  # noqa: S608
-    db.execute("DELETE FROM blob WHERE id NOT IN (SELECT blob FROM blob_reference)")
     db.execute("DELETE FROM session WHERE id = ?", (name,))
     db.execute("DELETE FROM stream WHERE id = ?", (number,))
 

@@ -17,6 +17,7 @@ from attrs import define, field
 
 from agentd.ports import Adopt, IdemKey, IndexChange, Indexer
 from agentd.store import blob
+from agentd.store.erasing import erase_stream
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
 from agentd.store.sums import sealed, sum_of
@@ -233,11 +234,7 @@ class Database:
         stream = self._known(name)
         if stream is None:
             return
-        for table in ("event", "draft", "snapshot", "blob_reference"):
-            self.db.execute(f"DELETE FROM {table} WHERE stream = ?", (stream.id,))  # noqa: S608
-        self.db.execute("DELETE FROM blob WHERE id NOT IN (SELECT blob FROM blob_reference)")
-        self.db.execute("DELETE FROM session WHERE id = ?", (name,))
-        self.db.execute("DELETE FROM stream WHERE id = ?", (stream.id,))
+        erase_stream(self.db, stream.id, name)
         del self._streams[name]
 
     def _adopt(self, adopt: Adopt) -> None:
