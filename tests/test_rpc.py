@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agentd.core.api import Caller
 from agentd.core.live import Live
 from agentd.ports import Prompt
-from agentd.rpc import MAX_BYTES, MAX_FRAMES, Hello, Session
+from agentd.rpc import _PAGE, MAX_BYTES, MAX_FRAMES, Hello, Session
 from agentwire.codec import Oversized
 from agentwire.environment import differing
 from agentwire.events import Event
@@ -442,18 +442,21 @@ async def test_unwatch_ends_it_at_once(autojump_clock: trio.testing.MockClock, m
 
 
 @pytest.mark.parametrize("method", ["session/unwatch", "session/watch", "session/delete"])
-async def test_page_that_is_being_read_when_the_watch_ends_is_not_sent(method: str, autojump_clock: trio.testing.MockClock) -> None:
+async def test_page_that_is_being_read_when_the_watch_ends_is_not_sent(
+    method: str, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The disk may be slow: what it brings for a watch that is no more is dropped."""
     async with open_house(HELLO) as house, connected(house) as peer:
         live = await house.create()
         await rename(house, live, 3)
-        through, gate = house.store._read_sync, trio.Event()
+        through, gate = house.store.read, trio.Event()
 
-        async def slow(*args: Any) -> Any:
-            await gate.wait()
-            return await through(*args)
+        async def slow(stream: str, *, after: int, limit: int) -> Sequence[Event]:
+            if limit == _PAGE:
+                await gate.wait()
+            return await through(stream, after=after, limit=limit)
 
-        house.store._read_sync = slow
+        monkeypatch.setattr(house.store, "read", slow)
         await peer.call("session/watch", session=live.state.id, after=0)
         await settle()
         await peer.call(method, session=live.state.id)
@@ -565,14 +568,14 @@ def test_every_watcher_sees_every_event_once_whenever_it_joins(
 
     async def watch(house: House, live: Live, turns: int, after: int | None) -> None:
         async with connected(house) as peer:
-            after = live.state.seq if after == -1 else after
+            after = None if after is None else live.state.seq if after == -1 else min(after, live.state.seq)
             params = {} if after is None else {"after": after}
             answer = await peer.call("session/watch", session=live.state.id, **params)
             while live.state.turns < turns or live.busy or live.state.queue:
                 await live.changed()
             await settle()
             assert peer._replies() == []
-            begin = answer["seq"] if after is None else min(after, answer["seq"])
+            begin = answer["seq"] if after is None else after
             assert [event["seq"] for event in peer.events if "seq" in event] == list(range(begin + 1, live.state.seq + 1))
             check_drafts(answer, peer.events)
 
