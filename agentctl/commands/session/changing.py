@@ -79,19 +79,31 @@ def clean_(paths: Paths, args: Namespace, out: Output) -> int:
         raise InvalidParams("say what is to go: --idle 30d for what was not active for so long, --age 90d for what is so old")
     condition = {"idle": args.idle, "age": args.age}
     with Client.connect(paths) as client:
-        sessions = client.call("session/clean", {**condition, "dry_run": True})["sessions"]
+        found = client.call("session/clean", {**condition, "dry_run": True})
+        sessions, others = found["sessions"], " and others" * found["more"]
         if sessions and not args.dry_run:
-            if not (args.yes or _confirmed(f"Erase {_count(sessions)} for good (--dry-run lists them)?")):
+            if not (args.yes or _confirmed(f"Erase {_count(sessions)}{others} for good (--dry-run lists them)?")):
                 out.note("nothing was deleted")
                 return 1
-            sessions = client.call("session/clean", {**condition, "dry_run": False})["sessions"]
+            sessions, others = _erase_all(client, condition), ""
     if args.json:
         out.document(sessions)
     elif args.dry_run and sessions:
         table(sessions, out)
     done = "would be" if args.dry_run else "were" if len(sessions) > 1 else "was"
-    out.note(f"{_count(sessions)} {done} erased")
+    out.note(f"{_count(sessions)}{others} {done} erased")
     return 0
+
+
+def _erase_all(client: Client, condition: dict[str, Any]) -> list[Any]:
+    """As often as it takes: the daemon erases a thousand at once."""
+    gone: list[Any] = []
+    more = True
+    while more:
+        found = client.call("session/clean", {**condition, "dry_run": False})
+        gone += found["sessions"]
+        more = found["more"] and bool(found["sessions"])
+    return gone
 
 
 def _count(sessions: list[Any]) -> str:
