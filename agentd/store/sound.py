@@ -27,7 +27,7 @@ from agentd.store.transaction import opened, transaction
 log = structlog.get_logger()
 
 _WHOLE = 8 * 1024 * 1024
-"""Bytes of a file that is checked whole before it is opened: a third of a second."""
+"""Bytes of a file that is checked whole before it is opened: 0.13 s. After a clean end nothing is: 1 ms."""
 _QUICK = 200 * 1024 * 1024
 """Bytes from which even SQLite's quick check is made in the background (promises.md)."""
 _OTHERS_FAULT = (
