@@ -244,6 +244,17 @@ def test_clean(home: Path) -> None:
     assert list(sessions.kept) == [pinned.info.id]
 
 
+def test_clean_goes_on_until_all_is_gone(home: Path) -> None:
+    """The daemon erases so many at once; a dry run says that there are others."""
+    sessions = FakeSessions(page=2)
+    for _ in range(5):
+        sessions.add()
+    with FakeDaemon(home, sessions=sessions):
+        assert agentctl(home, "session", "clean", "--age", "1d", "--dry-run").err == "2 sessions and others would be erased\n"
+        assert agentctl(home, "session", "clean", "--age", "1d", "--yes").err == "5 sessions were erased\n"
+    assert sessions.kept == {}
+
+
 @pytest.mark.parametrize(("typed", "erased"), [(b"yes\n", True), (b"n\n", False)])
 def test_clean_asks_at_a_terminal(home: Path, typed: bytes, *, erased: bool) -> None:
     """With the number; anything but yes keeps them."""

@@ -8,8 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from agentd.core import upkeep
+from agentd.core import loading, upkeep
 from agentd.core.loading import _CODE
+from agentwire.errors import InternalError
 from tests.fakes.house import open_house
 from tests.fakes.models import FakeModels, Say
 
@@ -58,3 +59,29 @@ def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, damaged:
             assert reopened.state == live.state
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_a_log_that_cannot_be_read_is_that_sessions_problem(autojump_clock: trio.testing.MockClock) -> None:
+    """An event that no code here knows, or that cannot follow: an error with the session's id, and the others are there."""
+    async with open_house(HELLO) as house:
+        broken, fine = [await house.create() for _ in range(2)]
+        await house.ask("session/rename", session=broken.state.id, title="x")
+        house.store._writer.db.execute("UPDATE event SET kind = 'from_the_future', sum = NULL WHERE seq = 2")
+        for live in (broken, fine):
+            house.sessions.unload(live)
+        with pytest.raises(InternalError, match=broken.state.id):
+            await house.sessions.open("local", broken.state.id)
+        assert (await house.sessions.open("local", fine.state.id)).state == fine.state
+        assert await loading.load(house.store, "nobody") is None
+
+
+async def test_whoever_reads_a_log_has_all_of_it(autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page, with bodies, from any place on."""
+    monkeypatch.setattr(loading, "_PAGE", 2)
+    async with open_house(HELLO) as house:
+        live = await house.create()
+        await house.prompt(live, "hi")
+        await house.idle(live)
+        for after in range(6):
+            events = [event async for event in loading.events_of(house.store, live.state.id, after=after)]
+            assert events == house.events[after:]

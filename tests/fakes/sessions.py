@@ -32,7 +32,10 @@ class Kept:
 
 
 class FakeSessions:
-    """`call` is one request. `page`: most messages in one answer. `refuse`: the error of the next request of a method."""
+    """`call` is one request. `page`: most messages, or sessions cleaned up, in one answer.
+
+    `refuse`: the error of the next request of a method.
+    """
 
     def __init__(self, *, page: int = 1000) -> None:
         self.kept: dict[str, Kept] = {}
@@ -124,11 +127,12 @@ class FakeSessions:
         return copy.info
 
     def _clean(self, params: m.CleanSessions) -> m.Cleaned:
-        gone = [kept.info for kept in self.kept.values() if not kept.info.pinned]
+        found = [kept.info for kept in self.kept.values() if not kept.info.pinned]
+        gone = found[: self.page]
         if not params.dry_run:
             for info in gone:
                 del self.kept[info.id]
-        return m.Cleaned(sessions=tuple(gone))
+        return m.Cleaned(sessions=tuple(gone), more=len(found) > len(gone))
 
     def _messages(self, params: m.ListMessages) -> m.MessagePage:
         messages = self._find(params).messages
