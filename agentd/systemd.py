@@ -13,12 +13,9 @@ import os
 import socket
 from collections.abc import Mapping, MutableMapping
 
-import structlog
 from attrs import frozen
 
 from agentwire.errors import ConfigError
-
-log = structlog.get_logger()
 
 FIRST = 3
 """SD_LISTEN_FDS_START."""
@@ -109,7 +106,9 @@ def notify(*state: str) -> None:
         try:
             sock.sendto("\n".join(state).encode(), "\0" + address[1:] if address.startswith("@") else address)
         except OSError as error:
-            log.warning("notify_failed", error=str(error))
+            import structlog  # after agentd.logs, which sees to it that this costs 4 MB less
+
+            structlog.get_logger().warning("notify_failed", error=str(error))
 
 
 def watchdog(environ: Mapping[str, str]) -> float | None:

@@ -69,7 +69,7 @@ def test_other_commands_load_no_library(command: str) -> None:
 
 def test_daemon_starts_without_models() -> None:
     """Importing all of the daemon loads no model library and no terminal library."""
-    assert loaded_by("import agentd.main, agentd.logs, agentd.daemon, agentd.wiring") & LOADED_ON_FIRST_USE == set()
+    assert loaded_by("import agentd.main, agentd.systemd, agentd.process, agentd.wiring") & LOADED_ON_FIRST_USE == set()
 
 
 # --- every source file has its test file -----------------------------------------------------------------------------------------
