@@ -72,9 +72,9 @@ def main(paths: Paths, args: Namespace) -> int:
     return _start(paths, out)
 
 
-def _start(paths: Paths, out: Output) -> int:
+def _start(paths: Paths, out: Output, state: str = "runs") -> int:
     with Client.connect(paths) as client:
-        out.note(f"the daemon runs (pid {client.initialized['pid']})")
+        out.note(f"the daemon {state} (pid {client.initialized['pid']})")
     return 0
 
 
@@ -94,8 +94,9 @@ def _restart(paths: Paths, out: Output) -> int:
         _stop(paths, out)
     else:
         _check_configuration(out)
-        if not begin_anew(paths):
-            _stop(paths, out)
+        if begin_anew(paths):
+            return _start(paths, out, "began anew")
+        _stop(paths, out)
     return _start(paths, out)
 
 
