@@ -31,8 +31,9 @@ from agentd.providers.local import LocalProvider
 from agentd.providers.openai import OpenAIProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
-from agentd.store import files, restoring, upkeep
-from agentd.store.keeper import StoreKeeper
+from agentd.store import files
+from agentd.store.keeping import restoring, upkeep
+from agentd.store.keeping.keeper import StoreKeeper
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog

@@ -83,10 +83,10 @@ MIRRORS = {"shared/agentwire": "tests/wire", "agentd/core": "tests/core", "agent
 def test_each_source_file_has_its_test_file() -> None:
     """In agentwire, core and store each source file is proven by the test file of its name; no exemption is stale."""
     untested = {
-        f"{folder}/{file.name}"
+        str(file.relative_to(ROOT))
         for folder, tests in MIRRORS.items()
-        for file in (ROOT / folder).glob("*.py")
-        if file.name != "__init__.py" and not (ROOT / tests / f"test_{file.name}").exists()
+        for file in (ROOT / folder).rglob("*.py")
+        if file.name != "__init__.py" and not (ROOT / tests / file.relative_to(ROOT / folder).parent / f"test_{file.name}").exists()
     }
     assert untested == set(PROVEN_ELSEWHERE)
     assert all((ROOT / tests).exists() for tests in PROVEN_ELSEWHERE.values())

@@ -13,7 +13,7 @@ from agentd.ports import Clock, Indexer
 from agentd.store import files
 from agentd.store.log import EventLog
 from agentd.store.reader import Reader
-from agentd.store.sound import Soundness, make_sound
+from agentd.store.repair.sound import Soundness, make_sound
 from agentd.store.sqlite import Database, connect, prepare
 from agentwire.errors import StoreError
 

@@ -12,8 +12,9 @@ import apsw
 from attrs import evolve
 
 from agentd.core.index import index_change
-from agentd.store import backup, blob, files
+from agentd.store import blob, files
 from agentd.store.check import check
+from agentd.store.keeping import backup
 from agentd.store.sqlite import Append, Database, Draft, Encoded, Write, connect
 from agentwire import events as ev
 from agentwire.types import BlobRef, Text

@@ -9,8 +9,8 @@ import apsw
 import pytest
 
 from agentd.store import history
-from agentd.store.hearsay import line_of
 from agentd.store.migrations import upgrade
+from agentd.store.repair.hearsay import line_of
 
 
 @pytest.fixture

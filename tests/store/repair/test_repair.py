@@ -11,7 +11,7 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.store import files
-from agentd.store.repair import copy, repair
+from agentd.store.repair.repair import copy, repair
 from agentd.store.transaction import opened
 from agentwire.errors import ConfigError, StorageFull, StoreError
 from tests.store.damage import NOW, Log, flip, lived, prefixes, problems, truth
@@ -107,7 +107,7 @@ def test_no_space_changes_nothing(left: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise apsw.FullError("database or disk is full")
 
-    monkeypatch.setattr("agentd.store.repair.Merge.run", full)
+    monkeypatch.setattr("agentd.store.repair.repair.Merge.run", full)
     with pytest.raises(StorageFull, match="no space to repair"):
         repair(str(left), index_change, LATER, "x")
     assert left.read_bytes() == before and not list(left.parent.glob("*.corrupt-*"))
@@ -115,7 +115,7 @@ def test_no_space_changes_nothing(left: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_repair_that_is_not_sound_is_not_used(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is put in the place of a damaged file but what passes every check."""
-    monkeypatch.setattr("agentd.store.merge.rebuild", lambda *_: None)
+    monkeypatch.setattr("agentd.store.repair.merge.rebuild", lambda *_: None)
     with pytest.raises(StoreError, match="its repair failed"):
         repair(str(left), index_change, LATER, "x")
     assert not list(left.parent.glob("*.corrupt-*"))

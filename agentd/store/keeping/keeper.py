@@ -15,10 +15,11 @@ import structlog
 import trio
 
 from agentd.ports import Clock, Indexer
-from agentd.store import backup, files, history, restoring, upkeep
-from agentd.store.jobs import in_thread
+from agentd.store import files, history
+from agentd.store.keeping import backup, restoring, upkeep
+from agentd.store.keeping.jobs import in_thread
 from agentd.store.log import EventLog
-from agentd.store.sound import Soundness
+from agentd.store.repair.sound import Soundness
 from agentwire.errors import StorageFull, StoreError
 from agentwire.types import BackupInfo, StoreInfo
 

@@ -1,7 +1,7 @@
 """Before the log is opened: finish what was decided on, and if the last daemon did not end in good order, see whether all is well.
 
 What is small is looked at whole; of a larger file SQLite's quick check is made, of a very large one nothing: the rest is left to a
-task beside the daemon (keeper.py).
+task beside the daemon (keeping/keeper.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from agentd.ports import Indexer
 from agentd.store import files, history
 from agentd.store.check import Problem, check, structure
 from agentd.store.derived import rebuild
-from agentd.store.hearsay import line_of
 from agentd.store.migrations import STEPS, has_table, is_ours, upgrade
-from agentd.store.pages import Wal, read_wal
-from agentd.store.repair import repair
+from agentd.store.repair.hearsay import line_of
+from agentd.store.repair.pages import Wal, read_wal
+from agentd.store.repair.repair import repair
 from agentd.store.transaction import opened, transaction
 
 log = structlog.get_logger()

@@ -10,7 +10,8 @@ from threading import Event
 import apsw
 import pytest
 
-from agentd.store import backup, files
+from agentd.store import files
+from agentd.store.keeping import backup
 from agentd.store.transaction import opened
 from agentwire.errors import Conflict, StorageFull, StoreError
 from tests.store.damage import NOW, Log, lived, problems, truth
@@ -57,7 +58,7 @@ def test_a_disk_that_is_full_in_the_middle_is_left_as_it_was(log: Log, tmp_path:
     def full(*_: object) -> None:
         raise apsw.FullError("disk full")
 
-    monkeypatch.setattr("agentd.store.backup.truth", full)
+    monkeypatch.setattr("agentd.store.keeping.backup.truth", full)
     with pytest.raises(StorageFull, match="no space for"):
         backup.take(Event(), log.path, str(tmp_path / "copy.db"))
     assert not (tmp_path / "copy.db").exists() and not leftovers(tmp_path)
@@ -73,7 +74,7 @@ def test_a_damaged_log_is_not_copied(log: Log, tmp_path: Path) -> None:
 
 def test_a_stopped_copy_leaves_nothing(log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon ends, and does not wait for it."""
-    monkeypatch.setattr("agentd.store.backup._STEPS", 10)
+    monkeypatch.setattr("agentd.store.keeping.backup._STEPS", 10)
     stop = Event()
     stop.set()
     with pytest.raises(apsw.InterruptError):

@@ -16,9 +16,9 @@ import trio.testing
 from agentd.core.index import index_change
 from agentd.ports import NewEvent
 from agentd.store import files
-from agentd.store.keeper import StoreKeeper
+from agentd.store.keeping.keeper import StoreKeeper
 from agentd.store.opening import open_inline
-from agentd.store.sound import Soundness
+from agentd.store.repair.sound import Soundness
 from agentwire import events as ev
 from agentwire.errors import StorageFull, StoreError
 from tests.store.damage import problems, truth
@@ -53,7 +53,7 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         await trio.lowlevel.checkpoint()
         return job(threading.Event(), *args)
 
-    monkeypatch.setattr("agentd.store.keeper.in_thread", at_once)
+    monkeypatch.setattr("agentd.store.keeping.keeper.in_thread", at_once)
 
 
 @asynccontextmanager
@@ -262,7 +262,7 @@ async def test_a_file_that_cannot_be_erased_from_is_said(
     def locked(*_: object) -> int:
         raise apsw.BusyError("locked")
 
-    monkeypatch.setattr("agentd.store.upkeep.erase", locked)
+    monkeypatch.setattr("agentd.store.keeping.upkeep.erase", locked)
     async with kept(tmp_path, clock):
         await trio.testing.wait_all_tasks_blocked()
         assert "not_erased_from_backups" in capsys.readouterr().out

@@ -14,11 +14,11 @@ import structlog
 from agentd.ports import Indexer
 from agentd.store import files, history
 from agentd.store.check import check, truth
-from agentd.store.hearsay import Hearsay, Line, line_of, listen
-from agentd.store.merge import Merge
 from agentd.store.migrations import is_ours, refuse_newer, upgrade
-from agentd.store.pages import Pages
-from agentd.store.salvage import Salvage
+from agentd.store.repair.hearsay import Hearsay, Line, line_of, listen
+from agentd.store.repair.merge import Merge
+from agentd.store.repair.pages import Pages
+from agentd.store.repair.salvage import Salvage
 from agentd.store.transaction import opened, transaction
 from agentwire.errors import ConfigError, StorageFull, StoreError
 

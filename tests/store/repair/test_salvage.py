@@ -10,8 +10,8 @@ import apsw
 import pytest
 
 from agentd.store import blob
-from agentd.store.pages import Pages
-from agentd.store.salvage import Found, Salvage
+from agentd.store.repair.pages import Pages
+from agentd.store.repair.salvage import Found, Salvage
 from tests.store.damage import Log, Truth, flip, lived, truth
 from tests.store.running import noise
 

@@ -9,8 +9,8 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.store import files
-from agentd.store.restoring import prepare
-from agentd.store.sound import make_sound
+from agentd.store.keeping.restoring import prepare
+from agentd.store.repair.sound import make_sound
 from agentd.store.transaction import opened
 from agentwire.errors import ConfigError, InvalidParams, NotFound
 from tests.store.damage import NOW, Log, lived, problems, truth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agentd.store.hearsay import Hearsay, listen
+from agentd.store.repair.hearsay import Hearsay, listen
 from agentd.store.transaction import opened
 from tests.store.damage import flip, lived
 

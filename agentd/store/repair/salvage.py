@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from agentd.store import blob
-from agentd.store.pages import Pages, Row
+from agentd.store.repair.pages import Pages, Row
 from agentd.store.sums import proven
 
 Owner = tuple[str, str]

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from agentd.store.pages import Pages, Row, read_wal
+from agentd.store.repair.pages import Pages, Row, read_wal
 from tests.store.damage import flip, lived, truth
 from tests.store.running import noise
 

@@ -8,7 +8,7 @@ import apsw
 from attrs import frozen
 
 from agentd.store import files, history
-from agentd.store.repair import copy
+from agentd.store.repair.repair import copy
 from agentd.store.transaction import opened, transaction
 from agentwire.errors import InvalidParams, NotFound, StorageFull, StoreError
 

@@ -8,10 +8,10 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.store import history
-from agentd.store.hearsay import Hearsay, listen
-from agentd.store.merge import Merge
-from agentd.store.pages import Pages
-from agentd.store.salvage import Salvage
+from agentd.store.repair.hearsay import Hearsay, listen
+from agentd.store.repair.merge import Merge
+from agentd.store.repair.pages import Pages
+from agentd.store.repair.salvage import Salvage
 from agentd.store.transaction import opened, transaction
 from agentwire import events as ev
 from tests.core.logs import created

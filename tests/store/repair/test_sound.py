@@ -11,7 +11,7 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.store import files
-from agentd.store.sound import Soundness, make_sound
+from agentd.store.repair.sound import Soundness, make_sound
 from agentd.store.transaction import opened
 from tests.store.damage import NOW, Log, flip, lived, problems, truth
 from tests.store.running import noise
@@ -96,12 +96,12 @@ def test_what_is_large_is_left_to_the_background(log: Log, monkeypatch: pytest.M
     """SQLite's quick check is made, or not even that; the rest is said to be unchecked."""
     path = left(log)
     change(path, "UPDATE event SET at = 1 WHERE pos = 3")
-    monkeypatch.setattr("agentd.store.sound._WHOLE", 1)
+    monkeypatch.setattr("agentd.store.repair.sound._WHOLE", 1)
     assert sound(path) == Soundness(unchecked=True)
     flip(path, range(3 * 4096, 30 * 4096, 7))
-    monkeypatch.setattr("agentd.store.sound._QUICK", 2)
+    monkeypatch.setattr("agentd.store.repair.sound._QUICK", 2)
     assert sound(path).unchecked and not kept(path)
-    monkeypatch.setattr("agentd.store.sound._QUICK", 1 << 30)
+    monkeypatch.setattr("agentd.store.repair.sound._QUICK", 1 << 30)
     assert "was damaged" in sound(path).notices[0]
 
 
@@ -109,7 +109,7 @@ def test_damage_that_a_daemon_met_is_looked_for_whatever_the_size(log: Log, monk
     """Although it ended well; once."""
     path = left(log, clean=True)
     change(path, "UPDATE event SET at = 1 WHERE pos = 3")
-    monkeypatch.setattr("agentd.store.sound._WHOLE", 1)
+    monkeypatch.setattr("agentd.store.repair.sound._WHOLE", 1)
     files.mark_damaged(str(path), "seen")
     assert "was damaged" in sound(path).notices[0] and not os.path.exists(files.damaged_mark(str(path)))
 

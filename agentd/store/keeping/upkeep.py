@@ -8,10 +8,10 @@ from threading import Event
 import apsw
 
 from agentd.ports import Indexer
-from agentd.store import backup as copies
 from agentd.store import erasing, files
 from agentd.store.check import Problem
 from agentd.store.check import check as look
+from agentd.store.keeping import backup as copies
 from agentwire.errors import NotFound
 from agentwire.types import BackupInfo, StoreInfo
 

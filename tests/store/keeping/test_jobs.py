@@ -8,7 +8,7 @@ import apsw
 import pytest
 import trio
 
-from agentd.store.jobs import in_thread
+from agentd.store.keeping.jobs import in_thread
 
 
 async def test_gives_what_the_job_gives() -> None:

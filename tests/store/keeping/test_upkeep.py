@@ -10,7 +10,8 @@ import apsw
 import pytest
 
 from agentd.core.index import index_change
-from agentd.store import files, upkeep
+from agentd.store import files
+from agentd.store.keeping import upkeep
 from agentd.store.migrations import STEPS
 from agentd.store.sqlite import prepare
 from agentd.store.transaction import opened, transaction

@@ -10,8 +10,8 @@ from agentd.ports import Indexer
 from agentd.store import files, history
 from agentd.store.derived import derive, rebuild
 from agentd.store.erasing import deleted_by, erase_stream
-from agentd.store.hearsay import Hearsay
-from agentd.store.salvage import Found, Salvage
+from agentd.store.repair.hearsay import Hearsay
+from agentd.store.repair.salvage import Found, Salvage
 
 _NAMED = 5
 """Sessions with missing events that an account names."""

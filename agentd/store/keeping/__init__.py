@@ -1,0 +1,1 @@
+"""The upkeep of a log in use: backups, checks, restores, space."""
