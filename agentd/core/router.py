@@ -99,11 +99,11 @@ class Router:
 
     async def _wait(self, attempt: int, error: ProviderError) -> bool:
         """False if `error` of the n-th attempt is final; else wait as long as is polite."""
-        asked = error.retry_after or 0.0
-        if not error.retryable or attempt >= ATTEMPTS or asked > LONGEST_WAIT:
+        asked = error.retry_after
+        if not error.retryable or attempt >= ATTEMPTS or (asked or 0.0) > LONGEST_WAIT:
             return False
         pause = _FIRST_WAIT * 2 ** (attempt - 1) * (0.5 + self._chance() / 2)
-        if asked:  # never sooner than asked, and not all sessions at the same moment
+        if asked is not None:  # never sooner than asked (0: at once), and not all sessions at the same moment
             pause = asked * (1 + self._chance() / 10)
         log.info("model_request_retried", attempt=attempt, seconds=round(pause, 3), code=error.code, reason=error.message)
         await self._sleep(pause)

@@ -49,6 +49,10 @@ class Dropped(HttpError):
     """The connection ended before the first byte of an answer."""
 
 
+class Stale(Dropped):
+    """That was one that had been kept: the server may just have closed it, and a new one may do at once."""
+
+
 def why(error: BaseException) -> str:
     """The words of the first cause that has any: the libraries wrap what the system said four times over."""
     said, cause = str(error), error.__cause__

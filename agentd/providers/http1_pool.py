@@ -2,7 +2,7 @@
 
 Theory of operation: a connection is kept only if its answer ended by its own framing and nothing came after it; it is looked at
 before it is used again. The server may close it at that very moment: if it ends before the first byte of an answer, the request is
-sent once more on a new one, as every HTTP client does. (Nothing else is ever repeated here.)
+sent once more on a new one, as every HTTP client does, by us or by who counts the attempts. (Nothing else is ever repeated here.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Unreachable, why
+from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Stale, Unreachable, why
 from agentd.providers.http1_link import Address, Link, TlsLink, connect, find
 
 KEPT: Final = 100
@@ -84,13 +84,17 @@ class Pool:
         self._kept: dict[Origin, deque[tuple[float, Link]]] = {}
         self._known: dict[Origin, tuple[float, Address]] = {}
 
-    async def exchange(self, origin: Origin, blocks: Sequence[bytes], method: bytes = b"POST") -> Exchange:
-        """Send a request, head and body, and read until the head of its answer. Raises HttpError."""
+    async def exchange(self, origin: Origin, blocks: Sequence[bytes], method: bytes = b"POST", *, again: bool = True) -> Exchange:
+        """Send a request, head and body, and read until the head of its answer. Raises HttpError.
+
+        `again` False: whoever asks counts what is sent; a kept connection that dies raises Stale.
+        """
         if link := self._take(origin):
             try:
                 return await self._ask(origin, link, blocks, method)
-            except Dropped:
-                pass
+            except Dropped as error:
+                if not again:
+                    raise Stale(str(error)) from None
         return await self._ask(origin, await self._connect(origin), blocks, method)
 
     def keep(self, origin: Origin, link: Link) -> None:

@@ -21,7 +21,7 @@ from agentd.ports import Delta, ModelLimits, Prompt, Stream
 from agentd.providers.chat_dialect import ChatDecoder
 from agentd.providers.chat_errors import classify, retry_after
 from agentd.providers.chat_request import ChatRequests
-from agentd.providers.http1 import HttpError
+from agentd.providers.http1 import HttpError, Stale
 from agentwire.config import OpenAIConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown, ProviderError
 from agentwire.types import ModelInfo
@@ -194,7 +194,8 @@ class OpenAIProvider:
         return self._first
 
     def _unreachable(self, error: HttpError) -> ProviderError:
-        return self._masked(ProviderDown(f"cannot reach {self._who}: {error}"))
+        at_once = 0.0 if isinstance(error, Stale) else None
+        return self._masked(ProviderDown(f"cannot reach {self._who}: {error}", retry_after=at_once))
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """What an answer means that is not what was asked for."""
@@ -211,7 +212,7 @@ class OpenAIProvider:
     def _refused(self, status: int, headers: Mapping[str, str], value: object) -> ProviderError:
         if 300 <= status < 400 and "location" in headers:  # following it would show the key to another address
             return BadRequest(f"{self._who} redirects to {headers['location']}. If you trust it, make it the base URL.")
-        return classify(self._who, status, value, retry_after=retry_after(headers))
+        return classify(self._who, status, value, retry_after=retry_after(headers) or None)
 
     def _masked(self, error: ProviderError) -> ProviderError:
         """Hosts like to quote the key they refuse."""

@@ -127,7 +127,7 @@ def _through_pool(pool: Pool, like: httpx2.Request) -> Post:
     to, head = origin(like.url), request_head(b"POST", like.url.raw_path, like.headers.raw)
 
     async def post(blocks: Sequence[bytes]) -> Answer:
-        return await pool.exchange(to, [b"%bcontent-length: %d\r\n\r\n" % (head, sum(map(len, blocks))), *blocks])
+        return await pool.exchange(to, [b"%bcontent-length: %d\r\n\r\n" % (head, sum(map(len, blocks))), *blocks], again=False)
 
     return post
 

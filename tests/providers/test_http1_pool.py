@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agentd.providers.http1 import Dropped, HttpError, Unreachable
+from agentd.providers.http1 import Dropped, HttpError, Stale, Unreachable
 from agentd.providers.http1_pool import IDLE, KEPT, Origin, Pool
 from tests.fakes.raw_server import Do, RawServer, Step, raw_server
 from tests.providers.exchanges import ASK, CHUNKED, HEAD, OK, Names, answer, asked
@@ -296,3 +296,13 @@ async def test_cancelled_while_connecting(pool: Pool, names: Names) -> None:
     with trio.move_on_after(0) as scope:
         await answer(pool, HOST)
     assert scope.cancelled_caught
+
+
+async def test_who_counts_attempts_is_told_instead(pool: Pool) -> None:
+    """Nothing is sent twice behind the back of whoever has a limit on what is sent; the next attempt may come at once."""
+    async with raw_server([ASK, OK, ASK], [ASK, OK]) as server:
+        assert await answer(pool, at(server)) == b"hello"
+        with pytest.raises(Stale, match="without an answer"):
+            await pool.exchange(at(server), [b"POST / HTTP/1.1\r\n\r\n"], again=False)
+        assert server.connections == 1
+        assert await answer(pool, at(server)) == b"hello"
