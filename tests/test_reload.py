@@ -67,6 +67,8 @@ def test_every_key_is_decided() -> None:
     """What a running daemon cannot take over: what its connections and its model's process were made with."""
     assert {name for name, key in KEYS.items() if not key.live} == {
         "timeouts.connect",
+        "store.backup",
+        "store.backups",
         "providers.openai.api_key",
         "providers.openai.base_url",
         "providers.openai.context",
