@@ -64,7 +64,7 @@ def test_clients_are_compared_with_what_is_in_force() -> None:
 
 
 def test_every_key_is_decided() -> None:
-    """What a running daemon cannot take over: what its connections and its model's process were made with."""
+    """What a running daemon cannot take over: what its connections, its model's process and its store's keeper were made with."""
     assert {name for name, key in KEYS.items() if not key.live} == {
         "timeouts.connect",
         "store.backup",
@@ -75,4 +75,6 @@ def test_every_key_is_decided() -> None:
         "providers.local.idle_stop",
         "providers.local.threads",
         "providers.local.context",
+        "store.backup",
+        "store.backups",
     }

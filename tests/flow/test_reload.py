@@ -73,18 +73,18 @@ async def test_new_model_is_that_of_the_next_session(home: Home) -> None:
 
 def test_reload_in_words(home: Home) -> None:
     """`agentctl daemon reload` says what counts and what waits, as JSON too; a wrong file is exit 78, no daemon exit 3."""
-    assert agentctl(home.path, "daemon", "reload", **home.environ).code == 3
+    assert agentctl(home.path, "daemon", "reload").code == 3
     home.start()
     home.write("config/config.toml", "turn.max_steps = 3\nproviders.local.threads = 3\n")
-    said = agentctl(home.path, "daemon", "reload", **home.environ)
+    said = agentctl(home.path, "daemon", "reload")
     assert (said.code, said.out) == (
         0,
         "new values count: turn.max_steps\n",
     ) and "daemon restart`: providers.local.threads" in said.err
-    answer = agentctl(home.path, "daemon", "reload", "--json", **home.environ).document
+    answer = agentctl(home.path, "daemon", "reload", "--json").document
     assert answer == {"changed": ["providers.local.threads"], "needs_restart": ["providers.local.threads"]}
     home.write("config/config.toml", "turn.max_steps = 0\n")
-    said = agentctl(home.path, "daemon", "reload", **home.environ)
+    said = agentctl(home.path, "daemon", "reload")
     assert said.code == 78 and "config.toml:1: turn.max_steps" in said.err
 
 
@@ -104,7 +104,7 @@ async def test_log_goes_on_in_a_new_file(home: Home) -> None:
 def test_log_is_followed_over_rotations(home: Home) -> None:
     """`daemon logs -f` shows every line once while the file rotates under it."""
     daemon = home.start(AGENTD_LOG_MAX_BYTES="1000", AGENTD_LOG_KEEP="100")
-    following = start(home.path, "daemon", "logs", "-f", "-n", "1000", **home.environ)
+    following = start(home.path, "daemon", "logs", "-f", "-n", "1000")
     assert following.stdout is not None
     for number in range(40):
         daemon.signal(signal.SIGHUP)
@@ -243,8 +243,8 @@ def test_two_starts_at_once_make_one_daemon(home: Home) -> None:
     rivals = [threading.Thread(target=lambda: codes.append(home.refuse().returncode)) for _ in range(3)]
     for rival in rivals:
         rival.start()
-    assert agentctl(home.path, "daemon", "restart", **home.environ).code == 0
+    assert agentctl(home.path, "daemon", "restart").code == 0
     for rival in rivals:
         rival.join()
     assert codes == [1, 1, 1]
-    assert json.loads(agentctl(home.path, "status", "--json", **home.environ).out)["pid"] == daemon.pid
+    assert json.loads(agentctl(home.path, "status", "--json").out)["pid"] == daemon.pid
