@@ -75,6 +75,4 @@ def test_every_key_is_decided() -> None:
         "providers.local.idle_stop",
         "providers.local.threads",
         "providers.local.context",
-        "store.backup",
-        "store.backups",
     }

@@ -132,7 +132,7 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(home.path / "notify"))
         self._socket.settimeout(30)
-        self.environ = {"NOTIFY_SOCKET": str(home.path / "notify"), "WATCHDOG_USEC": "200000"}
+        home.environ |= {"NOTIFY_SOCKET": str(home.path / "notify"), "WATCHDOG_USEC": "200000"}
 
     def hear(self, wanted: bytes) -> None:
         while self._socket.recv(1000) != wanted:
@@ -155,7 +155,7 @@ def manager(home: Home) -> Iterator[Manager]:
 
 async def test_stuck_loop_is_not_fed_for_and_leaves_its_stack(home: Home, manager: Manager) -> None:
     """The loop waits for a file that never comes: the manager hears nothing, the log has where; later, how late it was."""
-    daemon = home.start(**manager.environ)
+    daemon = home.start()
     manager.hear(b"READY=1")
     manager.hear(b"WATCHDOG=1")
     (home.path / "config").mkdir(exist_ok=True)
@@ -174,7 +174,7 @@ async def test_stuck_loop_is_not_fed_for_and_leaves_its_stack(home: Home, manage
 
 async def test_stopped_process_is_no_stuck_loop(home: Home, manager: Manager) -> None:
     """SIGSTOP, SIGCONT (a debugger, a frozen group): said for what it was; the watchdog is fed again."""
-    daemon = home.start(**manager.environ)
+    daemon = home.start()
     manager.hear(b"WATCHDOG=1")
     daemon.signal(signal.SIGSTOP)
     await eventually(lambda: Path(f"/proc/{daemon.pid}/stat").read_text().split()[2] == "T")
@@ -197,7 +197,7 @@ async def test_watchdogs_signal_leaves_the_stacks(home: Home) -> None:
 
 async def test_threads_stay_as_they_are(home: Home, manager: Manager) -> None:
     """One watches the loop; beats make no others."""
-    daemon = home.start(**manager.environ)
+    daemon = home.start()
     manager.hear(b"WATCHDOG=1")
     before = len(os.listdir(f"/proc/{daemon.pid}/task"))
     for _ in range(10):
