@@ -241,7 +241,10 @@ class DraftReset:
 
 @frozen(kw_only=True)
 class WatchClosed:
-    """The last frame of a watch. `reason`: lagged | deleted | stopping | cursor_expired | broken. Watch again with `after` = `seq`."""
+    """The last frame of a watch. Watch again with `after` = `seq`.
+
+    `reason`: lagged | deleted | stopping | cursor_expired | broken.
+    """
 
     reason: str
     seq: int
