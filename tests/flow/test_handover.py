@@ -57,12 +57,13 @@ async def boot(daemon: Daemon) -> str:
 
 
 async def test_the_process_and_its_socket_go_on(home: Home) -> None:
-    """Same pid, another boot, the same descriptors; the lock is held; the socket's name goes with the last of them."""
+    """Same pid, another boot, no more descriptors; the lock is held; the socket's name goes with the last of them."""
     daemon = home.start()
     began, descriptors, inode = born(daemon), os.listdir(f"/proc/{daemon.pid}/fd"), os.stat(home.socket).st_ino
     boots = [await boot(daemon)] + [await restart(daemon) for _ in range(3)]
     assert len(set(boots)) == 4 and born(daemon) == began and os.stat(home.socket).st_ino == inode
-    await eventually(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) == len(descriptors), "the last connection's end")
+    # At most: among the first may be what a daemon that has just started is about to close.
+    await eventually(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) <= len(descriptors), "the last connection's end")
     refused = home.refuse()
     assert refused.returncode == 1 and f"pid {daemon.pid}" in refused.stderr
     assert await daemon.stop() == 0 and not home.listens
