@@ -124,25 +124,22 @@ class SessionRef:
 
 
 @frozen(kw_only=True)
-class RenameSession:
-    session: str = field(validator=_some_text)
+class RenameSession(SessionRef):
     title: str = field(validator=v.and_(_some_text, v.max_len(200)))
 
 
 @frozen(kw_only=True)
-class SetSession:
+class SetSession(SessionRef):
     """Change preferences and variables: what is None among the preferences stays, a variable that is None goes."""
 
-    session: str = field(validator=_some_text)
     preferences: Preferences = Factory(Preferences)
     variables: dict[str, str | None] = Factory(dict)
 
 
 @frozen(kw_only=True)
-class ForkSession:
+class ForkSession(SessionRef):
     """A new session with the messages up to `seq`, which must end a complete step; without it, up to the last complete step."""
 
-    session: str = field(validator=_some_text)
     seq: int | None = field(default=None, validator=v.optional(v.ge(1)))
     title: str = field(default="", validator=v.max_len(200))
     key: str = field(default="", validator=v.max_len(200))
@@ -169,10 +166,9 @@ class Cleaned:
 
 
 @frozen(kw_only=True)
-class ListMessages:
+class ListMessages(SessionRef):
     """The conversation as a model is shown it, from message `offset` on (from 0); a page ends earlier if it grows long."""
 
-    session: str = field(validator=_some_text)
     offset: int = field(default=0, validator=v.ge(0))
     limit: int = field(default=200, validator=_page)
 
@@ -186,10 +182,9 @@ class MessagePage:
 
 
 @frozen(kw_only=True)
-class AddMessages:
+class AddMessages(SessionRef):
     """Messages that were said elsewhere, behind those that are there. The session must not be at work."""
 
-    session: str = field(validator=_some_text)
     messages: tuple[HistoryMessage, ...] = field(validator=_some_text)
     key: str = field(default="", validator=v.max_len(200))
 
@@ -202,16 +197,14 @@ class AddedMessages:
 
 
 @frozen(kw_only=True)
-class DeleteSession:
-    session: str = field(validator=_some_text)
+class DeleteSession(SessionRef):
     force: bool = False
 
 
 @frozen(kw_only=True)
-class Prompt:
+class Prompt(SessionRef):
     """`interactive`: somebody is there to answer approvals. `model` empty: the session's. `key`: idempotency, 24 h."""
 
-    session: str = field(validator=_some_text)
     parts: tuple[InputPart, ...] = field(validator=_some_text)
     delivery: Delivery = "queue"
     interactive: bool = False
@@ -237,10 +230,9 @@ class Cancelled:
 
 
 @frozen(kw_only=True)
-class Watch:
+class Watch(SessionRef):
     """Without `after`: a view, then the tail. With it: every event after that seq, then the tail."""
 
-    session: str = field(validator=_some_text)
     after: int | None = field(default=None, validator=v.optional(v.ge(0)))
 
 
@@ -255,10 +247,9 @@ class Watching:
 
 
 @frozen(kw_only=True)
-class ListEvents:
+class ListEvents(SessionRef):
     """A page of a session's log in order: the first after `after`, or the last before `before`."""
 
-    session: str = field(validator=_some_text)
     after: int | None = field(default=None, validator=v.optional(v.ge(0)))
     before: int | None = field(default=None, validator=v.optional(v.ge(1)))
     limit: int = field(default=200, validator=_page)
@@ -273,10 +264,9 @@ class EventPage:
 
 
 @frozen(kw_only=True)
-class AnswerApproval:
+class AnswerApproval(SessionRef):
     """`arguments_hash` must be the one that was asked about: an answer cannot slip onto another call."""
 
-    session: str = field(validator=_some_text)
     call: str = field(validator=_some_text)
     arguments_hash: str
     decision: Decision
@@ -284,19 +274,17 @@ class AnswerApproval:
 
 
 @frozen(kw_only=True)
-class GetBlob:
+class GetBlob(SessionRef):
     """A piece of at most 256 KiB."""
 
-    session: str = field(validator=_some_text)
     blob: str = field(validator=v.matches_re(r"[0-9a-f]{64}"))
     offset: int = field(default=0, validator=v.ge(0))
 
 
 @frozen(kw_only=True)
-class PutBlob:
+class PutBlob(SessionRef):
     """A piece of at most 256 KiB of a blob of `bytes` bytes, at most 32 MiB; pieces come in order. `data` is base64."""
 
-    session: str = field(validator=_some_text)
     blob: str = field(validator=v.matches_re(r"[0-9a-f]{64}"))
     bytes: int = field(validator=v.and_(v.ge(0), v.le(32 * 1024 * 1024)))
     offset: int = field(validator=v.ge(0))
