@@ -15,8 +15,8 @@ from agentd.tool import tool
 
 HOME = os.path.expanduser("~")
 
-def line():
-    with open(HOME + "/effects", "a") as file:
+def line(name="effects"):
+    with open(HOME + "/" + name, "a") as file:
         file.write(os.environ["AGENTD_CALL_ID"] + "\\n")
 
 @tool(effect="read", policy="allow")
@@ -41,7 +41,7 @@ def hold() -> str:
 @tool(effect="read", policy="allow")
 def peek() -> str:
     "Changes nothing, and ends when it is let go."
-    line()
+    line("looks")
     with open(HOME + "/gate") as gate:
         gate.read()
     return "seen"

@@ -135,10 +135,10 @@ async def test_a_safe_tool_that_had_begun_is_run_again(home: Home, models: Model
     async with daemon.connect() as peer:
         session = await peer.create()
         await peer.prompt(session, "peek")
-        await eventually(lambda: len(list(iterate(home.path / "effects"))) == 1)
+        await eventually(lambda: len(list(iterate(home.path / "looks"))) == 1)
         daemon.kill()
     daemon = home.start(models)
-    await eventually(lambda: len(list(iterate(home.path / "effects"))) == 2)
+    await eventually(lambda: len(list(iterate(home.path / "looks"))) == 2)
     await let_go(home)
     async with daemon.connect() as peer:
         log = await finished(peer, session)
@@ -207,11 +207,11 @@ async def test_a_steer_that_waits_is_heard_after_a_restart(home: Home, models: M
     async with daemon.connect() as peer:
         session = await peer.create()
         await peer.prompt(session, "peek")
-        await eventually(lambda: len(list(iterate(home.path / "effects"))) == 1)
+        await eventually(lambda: len(list(iterate(home.path / "looks"))) == 1)
         await peer.prompt(session, "and say why", delivery="steer")
         daemon.kill()
     daemon = home.start(models)
-    await eventually(lambda: len(list(iterate(home.path / "effects"))) == 2)
+    await eventually(lambda: len(list(iterate(home.path / "looks"))) == 2)
     await let_go(home)
     async with daemon.connect() as peer:
         log = await finished(peer, session)
@@ -275,6 +275,7 @@ async def test_a_damaged_session_is_its_own_problem(home: Home, models: Models) 
             await peer.prompt(session, "pay", interactive=True)
             await peer.until("approval_requested")
         daemon.kill()
+    home.witnesses = None  # what they saw is about to be destroyed
     home.sql(
         "UPDATE event SET kind = 'never_heard_of' WHERE kind = 'turn_started' AND stream = (SELECT id FROM stream WHERE name = ?)",
         damaged,

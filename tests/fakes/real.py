@@ -66,6 +66,7 @@ class Home:
             "AGENTD_HOME": str(self.path),
             **environ,
         }
+        self.witnesses: list[Witness] | None = None  # set to a list: every client without a witness of its own gets one in it
         self._daemons: list[Daemon] = []
 
     @property
@@ -170,9 +171,13 @@ class Home:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def kill(self) -> None:
+        """SIGKILL to every daemon that was started here."""
         for daemon in self._daemons:
             daemon.kill()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -214,6 +219,8 @@ class Daemon:
     @asynccontextmanager
     async def open(self, witness: Witness | None = None) -> AsyncIterator[Peer]:
         """A bare connection."""
+        if witness is None and self.home.witnesses is not None:
+            self.home.witnesses.append(witness := Witness())
         async with await trio.open_unix_socket(self.home.socket) as stream:
             yield Peer(stream, witness)
 
