@@ -107,6 +107,11 @@ class Output:
         return f"\x1b[{style}m{text}\x1b[0m" if style and (self._error_color if error else self._color) else text
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 client`, `2 clients`, `no clients`."""
+    return f"{count or 'no'} {noun}" + ("" if count == 1 else "s")
+
+
 def size(count: float) -> str:
     """Bytes for people: `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

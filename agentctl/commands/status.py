@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentctl import arguments
 from agentctl.client import Client
-from agentctl.output import RED, YELLOW, Output, duration, size
+from agentctl.output import RED, YELLOW, Output, counted, duration, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
     storage = status["storage"]
     out.say(f"agentd {status['version']}, pid {status['pid']}, up {duration(status['uptime'])}")
     out.say(f"model     {status['model']}")
-    out.say(f"sessions  {status['sessions']}, {status['running']} running; {_clients(status['clients'])}")
+    out.say(f"sessions  {status['sessions']}, {status['running']} running; {counted(status['clients'], 'client')}")
     out.say(f"storage   {storage['path']}, {size(storage['bytes'])}")
     out.say(f"memory    {size(status['rss'])}")
     for provider in status["providers"]:
@@ -53,7 +53,3 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
         )
     for warning in status["warnings"]:
         out.say(f"warning   {warning}", YELLOW)
-
-
-def _clients(count: int) -> str:
-    return "1 client" if count == 1 else f"{count} clients"

@@ -9,7 +9,7 @@ import time
 
 from agentctl import arguments
 from agentctl.client import Client
-from agentctl.output import YELLOW, Output, size
+from agentctl.output import YELLOW, Output, counted, size
 from agentwire.errors import DeadlineExceeded, Unreachable
 
 TYPE_CHECKING = False
@@ -68,9 +68,8 @@ def _info(paths: Paths, args: Namespace, out: Output) -> int:
         out.document(found)
         return 0
     out.say(f"{found['path']}, {size(found['bytes'])}, schema {found['schema']}")
-    out.say(
-        f"holds     {found['sessions']} sessions, {found['events']} events, {found['blobs']} blobs ({size(found['blob_bytes'])})"
-    )
+    held = ", ".join(counted(found[f"{noun}s"], noun) for noun in ("session", "event", "blob"))
+    out.say(f"holds     {held} ({size(found['blob_bytes'])})")
     out.say(f"unused    {size(found['reclaimable'])}; the disk has {size(found['disk_free'])} left")
     if found["full"]:
         out.say("The disk is full: nothing new is accepted until there is space.", YELLOW)

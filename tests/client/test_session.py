@@ -192,7 +192,7 @@ def test_delete_asks_at_a_terminal(home: Path, typed: bytes, *, deleted: bool) -
         answer = end(process)
     os.close(ours)
     os.close(theirs)
-    assert "Erase session 5e551011 'a talk', 0 turns" in answer.err
+    assert "Erase session 5e551011 'a talk', no turns" in answer.err
     assert (answer.code == 0, bool(daemon.asked("session/delete"))) == (deleted, deleted)
 
 

@@ -77,7 +77,7 @@ async def test_everything_can_be_asked_while_it_runs(home: Home, daemon: Daemon)
     """One document each with --json, a few lines without; exit 0."""
     await talk(daemon)
     assert command(home, "info", "--json").document["events"] == 5
-    assert "1 sessions, 5 events" in command(home, "info").out
+    assert "1 session, 5 events" in command(home, "info").out
     assert command(home, "check", "--full", "--json").document["problems"] == []
     assert command(home, "check").out.startswith("no problems")
     made = command(home, "backup", "--json").document

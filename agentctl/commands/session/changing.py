@@ -7,7 +7,7 @@ import sys
 
 from agentctl.client import Client
 from agentctl.commands.session.listing import SHORT, table
-from agentctl.output import Output
+from agentctl.output import Output, counted
 from agentwire.errors import Conflict, InvalidParams, NotFound
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def delete_(paths: Paths, args: Namespace, out: Output) -> int:
     with Client.connect(paths) as client:
         info = client.call("session/get", {"session": args.session})
         title = f" {out.brief(info['title'])!r}" if info["title"] else ""
-        turns = "1 turn" if info["turns"] == 1 else f"{info['turns']} turns"
+        turns = counted(info["turns"], "turn")
         if not (args.yes or _confirmed(f"Erase session {info['id'][:SHORT]}{title}, {turns}, for good?")):
             out.note("nothing was deleted")
             return 1
@@ -69,8 +69,7 @@ def _end_of_turn(client: Client, info: dict[str, Any], turn: int) -> int:
         after = page["events"][-1]["seq"] if more else after
     if turn == info["turns"]:
         raise Conflict(f"turn {turn} still runs; without --turn the fork has what is complete of it")
-    turns = {0: "no turns", 1: "1 turn"}.get(info["turns"], f"{info['turns']} turns")
-    raise NotFound(f"there is no turn {turn}: the session has {turns}")
+    raise NotFound(f"there is no turn {turn}: the session has {counted(info['turns'], 'turn')}")
 
 
 def clean_(paths: Paths, args: Namespace, out: Output) -> int:
