@@ -14,7 +14,7 @@ from agentwire.errors import AgentError
 from tests.crash.life import ORPHAN_SECONDS
 from tests.fakes.crowd import RULES, TOOLS, calm, client
 from tests.fakes.history import at_rest
-from tests.fakes.real import Daemon, Home, Models, eventually
+from tests.fakes.real import SEEDS, Daemon, Home, Models, eventually
 from tests.fakes.verdict import judge
 from tests.fakes.witness import Witness
 
@@ -46,7 +46,7 @@ async def struck(daemon: Daemon, random: Random, sessions: list[str], witnesses:
             assert await daemon.stop() == 0, daemon.home.stderr
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_whatever_was_going_on_every_session_comes_to_rest(models: Models, seed: int) -> None:
     """Six times struck in the midst of a crowd: every log has what they were promised and saw, every session is idle in the end,
     list and session agree."""

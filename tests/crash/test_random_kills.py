@@ -5,18 +5,16 @@ AGENTD_CRASH_ROUNDS says how often the daemon is struck, ten times in each life.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 import trio
 
 from tests.crash.life import RULES, Life, complete, life
-from tests.fakes.real import Models
+from tests.fakes.real import ROUNDS, Models
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROUNDS = int(os.environ.get("AGENTD_CRASH_ROUNDS", "200"))
 PER_LIFE = 10
 SESSIONS = 3
 

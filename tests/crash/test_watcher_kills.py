@@ -13,7 +13,7 @@ import trio
 
 from tests.crash.life import ORPHAN_SECONDS, RULES, TOOLS, WHOLE
 from tests.fakes.history import Log, at_rest, ends, text_of, texts
-from tests.fakes.real import STOP_SECONDS, Daemon, Home, Models, Peer, eventually
+from tests.fakes.real import SEEDS, STOP_SECONDS, Daemon, Home, Models, Peer, eventually
 from tests.fakes.verdict import judge
 from tests.fakes.watchers import END, HABITS, Audience, Reader, sleep
 from tests.fakes.witness import Witness
@@ -29,7 +29,7 @@ def models() -> Iterator[Models]:
         yield models
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_fifty_watchers_see_the_same_through_every_restart(models: Models, seed: int) -> None:
     """Struck six times in the middle of answers: each watcher ends with the same history and the same text, and nobody has seen
     anything that is not in the log."""

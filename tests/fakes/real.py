@@ -34,6 +34,10 @@ from agentwire.errors import Unreachable, from_wire
 from tests.fakes.witness import Witness
 
 ROOT = Path(__file__).parent.parent.parent
+ROUNDS = int(os.environ.get("AGENTD_CRASH_ROUNDS", "200"))
+"""How often the daemon is struck at random points in all."""
+SEEDS = range(2 if ROUNDS >= 20 else 1)
+"""Of long runs at random: one where time is short."""
 PATIENCE = 30.0
 """Seconds after which a test that hangs says so; nothing is measured with it."""
 STOP_SECONDS = 15.0

@@ -15,7 +15,7 @@ from agentwire.errors import AgentError
 from agentwire.methods import METHODS
 from tests.fakes.crowd import RULES, TOOLS, calm, client
 from tests.fakes.history import at_rest
-from tests.fakes.real import Daemon, Home, Models, Peer
+from tests.fakes.real import SEEDS, Daemon, Home, Models, Peer
 from tests.fakes.verdict import judge
 from tests.fakes.witness import Witness
 
@@ -78,7 +78,7 @@ def almost(random: Random, session: str, method: str) -> dict[str, Any]:
     return chosen
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_nonsense_is_refused_with_reasons_and_never_a_bug(daemon: Daemon, seed: int) -> None:
     """Two thousand requests with parameters near and far from right: each gets one answer, none of them `internal_error`."""
     random = Random(seed)
@@ -108,7 +108,7 @@ async def _code(peer: Peer, number: str) -> str:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_crowd_on_the_same_sessions(daemon: Daemon, seed: int) -> None:
     """Eight clients prompt, steer, interrupt, cancel, answer and delete: afterwards every session is idle, and its log has what
     they were promised and saw."""
