@@ -21,9 +21,9 @@ from agentd.core.draft import Draft
 from agentd.core.live import DraftSaver, Live
 from agentd.core.prompt import Facts, build_prompt
 from agentd.core.settings import Current
-from agentd.core.state import Call
+from agentd.core.state import Call, SessionState
 from agentd.core.tools import Planner, Tools, finished
-from agentd.ports import Clock, Delta, Models, Store, ToolContext, ToolOutcome
+from agentd.ports import Build, Clock, Delta, ModelLimits, Models, Prompt, Store, ToolContext, ToolOutcome
 from agentd.steady import Steady
 from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
@@ -36,7 +36,6 @@ _CLOSE, _CLOSE_WHEN_FULL = 5.0, 0.5
 _OUTPUT_LIMIT = 64 * 1024
 """Characters of a tool's output in its event; the whole is a blob."""
 _HEAD = 16 * 1024
-_BACKOFF = 0.5
 
 
 class _ReplyTooLong(Exception):
@@ -87,7 +86,7 @@ class AgentLoop:
             bound = _CLOSE_WHEN_FULL if self._store.full else _CLOSE
             with trio.CancelScope(shield=True, deadline=trio.current_time() + bound) as closing:
                 await self._close(live, end)
-            live.scope = None
+            live.scope = live.request = None
             live.cancel_requested = False
         if closing.cancelled_caught:  # a full disk: as long as it takes, or until the daemon stops
             await self._close(live, end)
@@ -124,24 +123,31 @@ class AgentLoop:
     async def _call_model(self, live: Live) -> None:
         state = live.state
         turn = state.open_turn
-        if turn.restarts:
-            await trio.sleep(_BACKOFF * turn.restarts)
-        model = turn.model.partition("/")[2]
-        prompt = build_prompt(state, self._models.limits(turn.model), self._facts(), self._tools.specs(), model=model)
+        request = live.request = live.request or self._models.request(turn.model)
         draft = live.draft = Draft(turn.number, turn.steps)
         error: ProviderError | None = None
         try:
-            async with self._models.stream(turn.model, prompt) as stream:
-                await stream.drain(self._sink(live, draft))
+            await request.drain(self._build(state), self._sink(live, draft))
         except _ReplyTooLong:
             draft.stop = "length"
         except ProviderError as failure:
             error = failure
+        finally:
+            draft.model = request.model
         if error is None:
+            live.request = None
             await self._append(live, self._reply(live, draft))
         else:
             await self._seam(live, draft, error)
         live.draft = None
+
+    def _build(self, state: SessionState) -> Build:
+        facts, tools = self._facts(), self._tools.specs()
+
+        def build(model: str, limits: ModelLimits) -> Prompt:
+            return build_prompt(state, limits, facts, tools, model=model)
+
+        return build
 
     def _sink(self, live: Live, draft: Draft) -> Callable[[Sequence[Delta]], None]:
         stream, bus, saver = live.state.id, self._bus, self._saver
@@ -165,7 +171,7 @@ class AgentLoop:
         calls = [part for part in parts if isinstance(part, ToolCall)]
         stop = "tool_calls" if calls else "end" if stop == "tool_calls" else stop
         message = ev.AssistantMessage(
-            turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop=stop, usage=draft.usage
+            turn=turn.number, step=draft.step, model=draft.model, parts=parts, stop=stop, usage=draft.usage
         )
         planner = Planner(
             tools=self._tools,
@@ -183,7 +189,8 @@ class AgentLoop:
         attempt = turn.restarts + 1
         if not kept or not error.retryable or attempt > decide.MAX_RESTARTS:
             raise error
-        seam = ev.ReplyRestarted(turn=turn.number, step=draft.step, attempt=attempt, reason=decide.describe(error))
+        reason = decide.describe(error)
+        seam = ev.ReplyRestarted(turn=turn.number, step=draft.step, attempt=attempt, reason=reason, model=draft.model)
         await self._append(live, [*kept, seam])
 
     # --- tools -------------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from agentwire.types import ErrorInfo, QueuedInput, TurnOutcome
 
 MAX_RESUMES = 3
 """Times an open turn is taken up again after a crash; more would be a turn that crashes the daemon."""
-MAX_RESTARTS = 3
-"""Times one reply that broke off after its first words is continued."""
+MAX_RESTARTS = 5
+"""Times one reply that broke off after its first words is continued: the router makes six attempts at most."""
 
 
 @frozen
@@ -114,9 +114,15 @@ def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
     turn = state.open_turn
     if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not draft.shown:
         return []
-    parts = draft.partial()
     return [
-        ev.AssistantMessage(turn=turn.number, step=draft.step, model=turn.model, parts=parts, stop="interrupted", usage=draft.usage)
+        ev.AssistantMessage(
+            turn=turn.number,
+            step=draft.step,
+            model=draft.model or turn.model,
+            parts=draft.partial(),
+            stop="interrupted",
+            usage=draft.usage,
+        )
     ]
 
 

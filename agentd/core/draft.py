@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from attrs import define, field
 
-from agentd.ports import Delta, PartStart, PartText, Spent, Stop
+from agentd.ports import Cited, Delta, PartStart, PartText, Sealed, Spent, Stop
 from agentwire.events import Delta as DeltaEvent
 from agentwire.events import DraftPartDelta
-from agentwire.types import DraftPart, DraftView, PartKind, Reasoning, ReplyPart, StopReason, Text, ToolCall, Usage
+from agentwire.types import Citation, DraftPart, DraftView, PartKind, Reasoning, ReplyPart, StopReason, Text, ToolCall, Usage
 
 LIMIT = 700 * 1024
 """Encoded bytes of one reply: its event stays under 1 MiB. What comes beyond is dropped, however much one read brings."""
@@ -32,6 +33,8 @@ class _Part:
     name: str
     pieces: list[str] = field(factory=list)
     length: int = 0  # code points
+    vendor: dict[str, Any] | None = None
+    citation: Citation | None = None
 
     @property
     def text(self) -> str:
@@ -41,10 +44,12 @@ class _Part:
 
 
 class Draft:
-    """One reply on its way. `turn` and `step` name it; `stop` is set once it ended cleanly; `full`: more does not fit."""
+    """One reply on its way. `turn` and `step` name it, `model` who gives it; `stop` is set once it ended cleanly; `full`: more does
+    not fit."""
 
     def __init__(self, turn: int, step: int) -> None:
         self.turn, self.step = turn, step
+        self.model = ""
         self.stop: StopReason | None = None
         self.usage = Usage()
         self.unsaved_size = 0  # code points not yet given to `take_unsaved`
@@ -65,6 +70,10 @@ class Draft:
                     self._begin(number, kind, name[:_NAME_LENGTH])
                     if name and number in self._parts:
                         shown.append(self._add(number, ""))
+                case Sealed(part=number, vendor=vendor):
+                    self._seal(number, vendor)
+                case Cited(part=number, citation=citation):
+                    shown += self._cite(number, citation)
                 case Stop(reason=reason):
                     self.stop = reason
                 case Spent(usage=usage):
@@ -77,6 +86,24 @@ class Draft:
             return
         self._room -= _PART_COST
         self._parts[number] = _Part(kind, name)
+
+    def _seal(self, number: int, vendor: dict[str, Any]) -> None:
+        """A seal that does not fit is left out: what it belongs to is then no thought that goes back to its vendor."""
+        size = len(_encoder.encode(vendor))
+        if number in self._parts and size <= self._room:
+            self._room -= size
+            self._parts[number].vendor = vendor
+
+    def _cite(self, number: int, citation: Citation) -> list[DraftPartDelta]:
+        size = len(_encoder.encode(citation))
+        if size > self._room:
+            return []
+        self._begin(number, "citation", citation.title[:_NAME_LENGTH])
+        if number not in self._parts:
+            return []
+        self._room -= size
+        self._parts[number].citation = citation
+        return [self._add(number, citation.url or citation.quote)]
 
     def _fit(self, text: str) -> str:
         if self.full:
@@ -151,7 +178,7 @@ class Draft:
 
 
 def _worth_keeping(part: _Part) -> bool:
-    return part.type == "tool_call" or part.length > 0
+    return part.type == "tool_call" or part.length > 0 or part.vendor is not None or part.citation is not None
 
 
 def _reply_part(part: _Part, call_id: str) -> ReplyPart:
@@ -159,6 +186,8 @@ def _reply_part(part: _Part, call_id: str) -> ReplyPart:
         case "text":
             return Text(text=part.text)
         case "reasoning":
-            return Reasoning(text=part.text)
+            return Reasoning(text=part.text, vendor=part.vendor)
+        case "citation":
+            return part.citation or Citation(title=part.name, url=part.text)
         case "tool_call":
             return ToolCall(id=call_id, name=part.name, arguments_json=part.text or "{}")

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from agentd.core.draft import Draft
 from agentd.core.state import SessionState
-from agentd.ports import NewEvent, Store
+from agentd.ports import ModelRequest, NewEvent, Store
 from agentwire.errors import NotFound
 from agentwire.events import ToolFinished
 from agentwire.types import SessionView
@@ -32,6 +32,7 @@ class Live:
     state: SessionState
     inputs: int
     draft: Draft | None = None
+    request: ModelRequest | None = None  # of the reply that is wanted, over its seams
     busy: bool = False
     deleted: bool = False
     broken: bool = False

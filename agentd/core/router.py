@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import suppress
 
 import structlog
 import trio
 from attrs import evolve
 
-from agentd.ports import Delta, ModelLimits, Prompt, Provider, Sleeper, Stream
+from agentd.ports import Build, Delta, ModelLimits, Provider, Sleeper
 from agentwire.errors import InvalidParams, ProviderError
 from agentwire.types import ModelInfo
 
@@ -64,13 +64,10 @@ class Router:
         provider, name = self.resolve(model)
         return provider.limits(name)
 
-    def stream(self, model: str, prompt: Prompt) -> AbstractAsyncContextManager[Stream]:
-        """One request, sent up to three times. Raises InvalidParams for an unknown provider.
-
-        All of it happens within `drain`: entering the scope does nothing, and no exchange is open outside `drain`.
-        """
+    def request(self, model: str) -> Request:
+        """See `ports.Models.request`. Raises InvalidParams for an unknown provider."""
         provider, name = self.resolve(model)
-        return nullcontext(_Request(provider, evolve(prompt, model=name), self._wait))
+        return Request(provider, name, self._wait)
 
     async def prewarm(self) -> None:
         """Do now what the default model's first request would have to wait for. What goes wrong is the request's to say."""
@@ -110,27 +107,33 @@ class Router:
         return True
 
 
-class _Request:
-    """A `ports.Stream` that makes as many attempts as it takes until one gives its first delta."""
+class Request:
+    """A `ports.ModelRequest` that makes as many attempts as it takes until one gives its first delta."""
 
-    def __init__(self, provider: Provider, prompt: Prompt, wait: Callable[[int, ProviderError], Awaitable[bool]]) -> None:
-        self._provider = provider
-        self._prompt = prompt
-        self._wait = wait
-        self._given = False
+    def __init__(self, provider: Provider, name: str, wait: Callable[[int, ProviderError], Awaitable[bool]]) -> None:
+        self._provider, self._name, self._wait = provider, name, wait
+        self._attempts = 0
+        self.model = f"{provider.name}/{name}"
 
-    async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
+    @property
+    def limits(self) -> ModelLimits:
+        return self._provider.limits(self._name)
+
+    async def drain(self, build: Build, sink: Callable[[Sequence[Delta]], None]) -> None:
+        given = False
+
         def give(deltas: Sequence[Delta]) -> None:
-            self._given = self._given or bool(deltas)
+            nonlocal given
+            given = given or bool(deltas)
             sink(deltas)
 
-        attempt = 1
+        prompt = evolve(build(self.model, self.limits), model=self._name)
         while True:
+            self._attempts += 1
             try:
-                async with self._provider.stream(self._prompt) as stream:
+                async with self._provider.stream(prompt) as stream:
                     await stream.drain(give)
                 return
             except ProviderError as error:
-                if self._given or not await self._wait(attempt, error):
+                if given or not await self._wait(self._attempts, error):
                     raise
-            attempt += 1

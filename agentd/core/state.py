@@ -21,6 +21,7 @@ from agentwire.types import (
     Cut,
     Decision,
     Effect,
+    InputPart,
     Part,
     PendingApproval,
     Preferences,
@@ -34,7 +35,7 @@ from agentwire.types import (
     Usage,
 )
 
-STATE_VERSION = "3"
+STATE_VERSION = "4"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
@@ -169,9 +170,10 @@ class SessionState:
         return self.queue.pop(index)
 
 
-def title_of(parts: tuple[Text, ...]) -> str:
+def title_of(parts: tuple[InputPart, ...]) -> str:
     """A session without a title is called by the first line of its first input."""
-    line = next((line.strip() for part in parts for line in part.text.splitlines() if line.strip()), "")
+    texts = (part.text for part in parts if isinstance(part, Text))
+    line = next((line.strip() for text in texts for line in text.splitlines() if line.strip()), "")
     return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
 
 

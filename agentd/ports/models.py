@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from agentd.ports.tools import ToolSpec
 from agentwire.types import (
     BlobRef,
+    Citation,
+    File,
+    Image,
     ModelInfo,
     Part,
     PartKind,
+    Price,
     Reasoning,
     StopReason,
     Text,
@@ -25,6 +29,8 @@ from agentwire.types import (
 
 PER_MESSAGE = 16
 """Characters a message costs beside its text (roles, separators)."""
+PER_IMAGE = 5000
+"""Characters an image counts for: vendors take 85 to 1,600 tokens for one, by its size."""
 
 
 @frozen
@@ -51,8 +57,12 @@ class Message:
                 case ToolResult():
                     size += sum([len(inner.head if isinstance(inner, BlobRef) else inner.text) for inner in part.parts])
                     calls.append(part.call)
-                case Reasoning():
-                    pass  # not sent back, except by the vendor that made it
+                case Reasoning() | Citation():
+                    pass  # not sent back, except thoughts to the vendor that made them
+                case Image():
+                    size += PER_IMAGE
+                case File():
+                    size += part.bytes // 2  # a guess: the text of a PDF is a part of it, that of a text is all
                 case _:
                     raise TypeError(f"not a part: {part!r}")
         object.__setattr__(self, "_size", size)
@@ -78,7 +88,8 @@ calls_of: Callable[[Message], tuple[str, ...]] = attrgetter("_calls")
 class Prompt:
     """One model request. `model` is the vendor's name without our provider prefix; `session` lets a vendor route to its cache.
 
-    `continuing`: the last message is the assistant's own, cut off; the reply must go on from there.
+    `continuing`: the last message is the assistant's own, cut off; the reply must go on from there. `schema`: the JSON schema that
+    the reply's text must follow. `blobs`: the contents of its images and files, by sha256. `key`: which of the provider's API keys.
     """
 
     model: str
@@ -88,17 +99,28 @@ class Prompt:
     max_output: int = 0
     session: str = ""
     continuing: bool = False
+    schema: Mapping[str, Any] | None = None
+    blobs: Mapping[str, bytes] = Factory(dict)
+    key: int = 0
 
 
 @frozen(kw_only=True)
 class ModelLimits:
-    """`context` and `max_output` in tokens, `chars_per_token` to estimate. `family` picks the system prompt."""
+    """What core must know of a model to ask it. `context` and `max_output` in tokens, `chars_per_token` to estimate.
+
+    `family` picks the system prompt. `images`, `files`: it takes them as input. `prefill`: its host goes on from a last assistant
+    message by itself. `price` None: not known.
+    """
 
     context: int
     max_output: int
     chars_per_token: float = 3.5
     family: Literal["large", "embedded"] = "large"
     tools: bool = True
+    images: bool = False
+    files: bool = False
+    prefill: bool = False
+    price: Price | None = None
 
 
 class PartStart(NamedTuple):
@@ -116,6 +138,20 @@ class PartText(NamedTuple):
     text: str
 
 
+class Sealed(NamedTuple):
+    """What the vendor wants back with a part of reasoning (a signature, an encrypted body): opaque, with its `provider`."""
+
+    part: int
+    vendor: dict[str, Any]
+
+
+class Cited(NamedTuple):
+    """A whole part of its own: where the text before it comes from."""
+
+    part: int
+    citation: Citation
+
+
 class Stop(NamedTuple):
     """The reply ended cleanly."""
 
@@ -128,7 +164,7 @@ class Spent(NamedTuple):
     usage: Usage
 
 
-Delta = PartStart | PartText | Stop | Spent
+Delta = PartStart | PartText | Sealed | Cited | Stop | Spent
 
 
 class Stream(Protocol):
@@ -142,9 +178,12 @@ class Stream(Protocol):
 
 
 class Provider(Protocol):
-    """A model vendor's endpoint."""
+    """A model vendor's endpoint. `keys`: how many API keys it has, to be used in turn; at least 1, also where none is needed."""
 
     name: str
+
+    @property
+    def keys(self) -> int: ...
 
     def limits(self, model: str) -> ModelLimits: ...
 
@@ -168,9 +207,40 @@ class Provider(Protocol):
     async def aclose(self) -> None: ...
 
 
+Build = Callable[[str, ModelLimits], Prompt]
+"""Makes the request for a model that may answer, given its full name and limits. The router sets `model` and `key`.
+
+Error handling: ContextTooLong or BudgetExceeded if this model cannot be asked that; another one perhaps can.
+"""
+
+
+class ModelRequest(Protocol):
+    """A reply that is wanted, over all the attempts that it takes, also those after it broke off in the middle.
+
+    `model`: the full name of the one that is asked, or was asked last, and its `limits`.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def limits(self) -> ModelLimits: ...
+
+    async def drain(self, build: Build, sink: Callable[[Sequence[Delta]], None]) -> None:
+        """Attempts until one gives its first delta, then that one to its end; returns after a `Stop` was given.
+
+        Called again after it broke off, `build` makes a prompt that is `continuing`: the attempts count on, and what the reply
+        repeats of the text it should go on from does not reach `sink`.
+
+        Error handling: the last attempt's ProviderError once nothing was given and no attempt is left, or the reply broke off.
+        """
+
+
 class Models(Protocol):
-    """What core asks for a stream: the router."""
+    """What core asks for replies: the router."""
 
-    def limits(self, model: str) -> ModelLimits: ...
+    def limits(self, model: str) -> ModelLimits:
+        """Of the candidate that would be asked first."""
 
-    def stream(self, model: str, prompt: Prompt) -> AbstractAsyncContextManager[Stream]: ...
+    def request(self, model: str) -> ModelRequest:
+        """`model`: `provider/model`, an alias, or several of them with commas between, tried in order. Raises InvalidParams."""

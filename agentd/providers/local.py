@@ -54,6 +54,7 @@ class LocalProvider:
     """A `ports.Provider` with the one model `local/smollm2-135m`. Streams need `run` to be running."""
 
     name = "local"
+    keys = 1
 
     def __init__(self, config: LocalConfig, timeouts: Timeouts, model_dir: str, runtime_dir: str, spawner: Spawner) -> None:
         self._config = config

@@ -65,6 +65,7 @@ class OpenAIProvider:
     """A `ports.Provider`. Holds connections; `aclose` closes them."""
 
     name = "openai"
+    keys = 1
 
     def __init__(self, config: OpenAIConfig, timeouts: Timeouts) -> None:
         self._config = config

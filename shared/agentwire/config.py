@@ -128,6 +128,22 @@ class OpenAIConfig:
     context: int = _setting(128_000, whole(1024, 100_000_000), "Tokens a request may hold.", live=False)
 
 
+@frozen(kw_only=True)
+class ProviderConfig:
+    """One model vendor's endpoint, or a server of one's own that speaks its dialect. `api_keys` are used in turn.
+
+    Empty `base_url`: the vendor's own. `context`: tokens a request may hold, 0: as known of the model. `headers` go with every
+    request. `path`: a Python class instead, as `package.module:Class`.
+    """
+
+    dialect: Literal["openai", "responses", "anthropic", "ollama"] = "openai"
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    base_url: str = ""
+    context: int = 0
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    path: str = ""
+
+
 @frozen
 class LocalConfig:
     idle_stop: float = _setting(

@@ -169,18 +169,16 @@ class StorageFull(AgentError):
 
 
 class ProviderError(AgentError):
-    """A model request failed. `failover` says whether another endpoint may succeed where this one failed."""
+    """A model request failed. What the router does about each class is its own table (core/health.py)."""
 
     code = "provider_error"
     http_status = 502
-    failover: ClassVar[bool] = False
 
 
 class RateLimited(ProviderError):
     code = "rate_limited"
     http_status = 429
     retryable = True
-    failover = True
 
 
 class ProviderDown(ProviderError):
@@ -188,13 +186,24 @@ class ProviderDown(ProviderError):
 
     code = "provider_down"
     retryable = True
-    failover = True
+
+
+class ProviderOverloaded(ProviderDown):
+    """It works, but has too much to do for the moment (529, 503 with a word)."""
+
+    code = "provider_overloaded"
+
+
+class ProviderTimeout(ProviderDown):
+    """It was silent for too long."""
+
+    code = "provider_timeout"
+    http_status = 504
 
 
 class OutOfCredit(ProviderError):
     code = "out_of_credit"
     http_status = 402
-    failover = True
 
 
 class AuthFailed(ProviderError):

@@ -90,7 +90,10 @@ class SessionDeleted:
 
 @frozen(kw_only=True)
 class InputAccepted:
-    """A user's input is durable. It waits until a turn starts on it or takes it in as a steer. `input` counts from 1."""
+    """A user's input is durable. It waits until a turn starts on it or takes it in as a steer. `input` counts from 1.
+
+    `schema`: the JSON schema that the answer must follow. `max_cost`: US dollars the turn may cost; 0: as configured.
+    """
 
     input: int
     parts: tuple[InputPart, ...]
@@ -98,6 +101,8 @@ class InputAccepted:
     interactive: bool
     model: str
     max_steps: int
+    schema: dict[str, Any] | None = None
+    max_cost: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -127,7 +132,10 @@ class InputSteered:
 
 @frozen(kw_only=True)
 class AssistantMessage:
-    """One reply of the model, whole (or what there was of it: `stop` = interrupted). `step` counts from 0 within the turn."""
+    """One reply of the model, whole (or what there was of it: `stop` = interrupted). `step` counts from 0 within the turn.
+
+    `model`: the one that answered, `provider/model`. `cost`: US dollars for `usage`; None: its price is not known.
+    """
 
     turn: int
     step: int
@@ -135,16 +143,21 @@ class AssistantMessage:
     parts: tuple[ReplyPart, ...]
     stop: StopReason
     usage: Usage
+    cost: float | None = None
 
 
 @frozen(kw_only=True)
 class ReplyRestarted:
-    """The seam: reply `step` broke off (`reason`); the model is asked to go on from the text that was kept. `attempt` from 1."""
+    """The seam: reply `step` of `model` broke off (`reason`); the next one that can is asked to go on from the text that was kept.
+
+    `attempt` counts the seams of a reply, from 1.
+    """
 
     turn: int
     step: int
     attempt: int
     reason: ErrorInfo
+    model: str = ""
 
 
 @frozen(kw_only=True)
@@ -199,7 +212,10 @@ class ToolFinished:
 
 @frozen(kw_only=True)
 class TurnFinished:
-    """`steps` model requests were made; `denials` calls were denied."""
+    """`steps` model requests were made; `denials` calls were denied.
+
+    `cost`: US dollars of the requests whose price is known; None: of none of them.
+    """
 
     turn: int
     outcome: TurnOutcome
@@ -207,6 +223,7 @@ class TurnFinished:
     denials: int
     usage: Usage
     error: ErrorInfo | None = None
+    cost: float | None = None
 
 
 # --- transient -------------------------------------------------------------------------------------------------------------------

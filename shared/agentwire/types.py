@@ -54,9 +54,40 @@ class ToolResult:
     kind: Literal["tool_result"] = "tool_result"
 
 
-InputPart = Text
-ReplyPart = Text | Reasoning | ToolCall
-Part = Text | Reasoning | ToolCall | ToolResult
+@frozen(kw_only=True)
+class Image:
+    """A picture that the user shows; its content is the blob. `media`: image/png, image/jpeg, image/webp or image/gif."""
+
+    blob: str
+    bytes: int
+    media: str
+    kind: Literal["image"] = "image"
+
+
+@frozen(kw_only=True)
+class File:
+    """A document that the user hands over (a PDF, a text); its content is the blob."""
+
+    blob: str
+    bytes: int
+    media: str
+    name: str
+    kind: Literal["file"] = "file"
+
+
+@frozen(kw_only=True)
+class Citation:
+    """Where the text before it comes from, as the model says. Any of them may be empty. `quote`: the words it relies on."""
+
+    url: str = ""
+    title: str = ""
+    quote: str = ""
+    kind: Literal["citation"] = "citation"
+
+
+InputPart = Text | Image | File
+ReplyPart = Text | Reasoning | ToolCall | Citation
+Part = Text | Reasoning | ToolCall | ToolResult | Citation | Image | File
 
 
 @frozen(kw_only=True)
@@ -69,7 +100,10 @@ class HistoryMessage:
 
 @frozen(kw_only=True)
 class Usage:
-    """Tokens of one model request as the vendor reported them; 0 where it said nothing."""
+    """Tokens of one model request as the vendor reported them; 0 where it said nothing.
+
+    `input` has the `cached` ones in it, `output` the `reasoning`: vendors that count them apart are translated.
+    """
 
     input: int = 0
     output: int = 0
@@ -104,7 +138,7 @@ Decision = Literal["allow", "deny"]
 CallOutcome = Literal["ok", "error", "denied", "cancelled", "skipped", "unknown", "not_executed", "invalid_arguments"]
 TurnOutcome = Literal["done", "cancelled", "failed", "interrupted"]
 SessionStatus = Literal["idle", "running", "awaiting_approval"]
-PartKind = Literal["text", "reasoning", "tool_call"]
+PartKind = Literal["text", "reasoning", "tool_call", "citation"]
 Cut = Literal["", "parts", "text"]
 
 # --- views (what a client is told about current state) -------------------------------------------------------------------------
@@ -216,13 +250,34 @@ class SessionView:
 
 
 @frozen(kw_only=True)
+class Price:
+    """US dollars for a million tokens. `cached`: input that the vendor had in its cache."""
+
+    input: float
+    output: float
+    cached: float
+
+
+@frozen(kw_only=True)
 class ModelInfo:
-    """`id` is `provider/model`; `context` is in tokens, 0 if unknown; `note` is one line for people."""
+    """`id` is `provider/model`, or an alias; `context` and `max_output` are in tokens, 0 if unknown; `note` is one line for people.
+
+    `price` None: nobody knows. `capabilities`: of tools, images, files, schema, reasoning; `emulated-tools` and `emulated-schema`
+    where we make up for what the model lacks. `known`: there are data about this model, not only safe defaults. `source`:
+    configured (somebody named it), built-in, or discovered (its host lists it). `health`: of its circuit, empty if all is well.
+    """
 
     id: str
     context: int = 0
+    max_output: int = 0
+    price: Price | None = None
+    capabilities: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ()
+    source: Literal["configured", "built-in", "discovered"] = "discovered"
+    known: bool = True
     default: bool = False
     available: bool = True
+    health: str = ""
     note: str = ""
 
 
@@ -268,10 +323,51 @@ class StoreInfo:
 
 
 @frozen(kw_only=True)
+class CircuitStatus:
+    """Something the router leaves alone for a while: a provider, one of its keys (`openai#2`), or a model (`openai/x`).
+
+    `state`: open (not asked), half-open (one request may try). `seconds`: until it may be tried. `code`: of the error that did it.
+    """
+
+    target: str
+    state: Literal["open", "half-open"]
+    seconds: float
+    failures: int
+    code: str
+    reason: str
+
+
+@frozen(kw_only=True)
 class ProviderStatus:
     name: str
     state: str
     detail: str = ""
+
+
+@frozen(kw_only=True)
+class UsageRow:
+    """What was used, summed up over `requests` model requests. `key`: what the row is about (a day, a model, a session, a user).
+
+    `cost` in US dollars of those with a known price; `unpriced`: requests whose price nobody knows.
+    """
+
+    key: str
+    requests: int
+    usage: Usage
+    cost: float
+    unpriced: int
+    title: str = ""
+
+
+@frozen(kw_only=True)
+class ModelCheck:
+    """One thing that was tried with a model. `seconds` it took; `detail` what was seen; `remedy` what to do if it failed."""
+
+    name: Literal["connect", "first token", "streaming", "tool call", "structured output", "usage"]
+    outcome: Literal["ok", "failed", "skipped"]
+    seconds: float = 0.0
+    detail: str = ""
+    remedy: str = ""
 
 
 @frozen(kw_only=True)
@@ -291,4 +387,5 @@ class DaemonStatus:
     storage: StorageInfo
     resumes_suspended: bool = False
     providers: tuple[ProviderStatus, ...] = ()
+    circuits: tuple[CircuitStatus, ...] = ()
     warnings: tuple[str, ...] = Factory(tuple)

@@ -81,7 +81,7 @@ async def test_a_model_that_always_breaks_off_ends_the_turn(autojump_clock: trio
         await house.idle(live)
         end = house.events[-1].body
         assert (end.outcome, end.error.code, end.error.retryable) == ("failed", "provider_down", True)
-        assert len(models.prompts) == 4 and last_text(house, live) == "xxxx"
+        assert len(models.prompts) == 6 and last_text(house, live) == "xxxxxx"
 
 
 @pytest.mark.parametrize("error", [AuthFailed("bad key"), DOWN])

@@ -22,6 +22,10 @@ from agentwire.errors import (
 )
 from agentwire.types import ModelInfo
 
+def _build(_model: str, _limits: ModelLimits) -> Prompt:
+    return PROMPT
+
+
 ANSWER: tuple[Delta, ...] = (PartStart(0, "text"), PartText(0, "hi"), Stop("end"))
 PROMPT = Prompt(model="", system="", messages=())
 
@@ -47,6 +51,7 @@ class Host:
         self.name, self.script, self.listed = name, list(script), models
         self.asked: list[str] = []
         self.open = 0
+        self.keys = 1
         self.warm = False
 
     def limits(self, model: str) -> ModelLimits:
@@ -95,8 +100,7 @@ class Bench:
 
     async def ask(self) -> list[Delta]:
         got: list[Delta] = []
-        async with self.router.stream("a/one", PROMPT) as stream:
-            await stream.drain(got.extend)
+        await self.router.request("a/one").drain(_build, got.extend)
         return got
 
 
@@ -119,7 +123,7 @@ def test_names(model: str, provider: str, name: str) -> None:
 def test_unknown_provider() -> None:
     """The user reads which ones there are, before anything is sent."""
     router = Bench().router
-    for ask in (router.limits, lambda model: router.stream(model, PROMPT)):
+    for ask in (router.limits, lambda model: router.request(model)):
         with pytest.raises(InvalidParams, match=r"'meta-llama'.*the providers are a, b"):
             ask("meta-llama/x")
 
@@ -196,18 +200,17 @@ async def test_after_the_first_delta_nothing_is_repeated() -> None:
 async def test_no_exchange_is_open_outside_of_drain() -> None:
     """Entering asks for nothing; when drain has returned or failed, everything is closed."""
     bench = Bench(Play(*ANSWER))
-    async with bench.router.stream("a/one", PROMPT) as stream:
-        assert bench.a.asked == []
-        await stream.drain(lambda _: None)
-        assert bench.a.open == 0
+    request = bench.router.request("a/one")
+    assert bench.a.asked == []
+    await request.drain(_build, lambda _: None)
+    assert bench.a.open == 0
 
 
 async def test_cancelling_the_wait() -> None:
     """Between two attempts, too."""
     host = Host("a", Play(entering=down()))
     with trio.move_on_after(0) as scope:
-        async with Router({"a": host}, "a/one").stream("", PROMPT) as stream:
-            await stream.drain(lambda _: None)
+        await Router({"a": host}, "a/one").request("").drain(_build, lambda _: None)
     assert scope.cancelled_caught
 
 
@@ -218,8 +221,7 @@ async def test_exception_of_the_sink_is_not_a_failed_attempt() -> None:
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        async with bench.router.stream("", PROMPT) as stream:
-            await stream.drain(full)
+        await bench.router.request("").drain(_build, full)
     assert len(bench.a.asked) == 1
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
 from attrs import Factory, define, frozen
 
-from agentd.ports import Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop
+from agentd.ports import Build, Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop
 from agentwire.errors import ProviderError
 from agentwire.types import Usage
 
@@ -46,19 +45,21 @@ class FakeModels:
     def limits(self, model: str) -> ModelLimits:
         return ModelLimits(context=self.context, max_output=1000)
 
-    @asynccontextmanager
-    async def stream(self, model: str, prompt: Prompt) -> AsyncIterator[FakeStream]:
-        self.prompts.append(prompt)
-        await trio.lowlevel.checkpoint()
-        yield FakeStream(self.script(prompt))
+    def request(self, model: str) -> FakeRequest:
+        return FakeRequest(self, model, self.limits(model))
 
 
 @frozen
-class FakeStream:
-    reply: Reply
+class FakeRequest:
+    models: FakeModels
+    model: str
+    limits: ModelLimits
 
-    async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
-        match self.reply:
+    async def drain(self, build: Build, sink: Callable[[Sequence[Delta]], None]) -> None:
+        prompt = build(self.model, self.limits)
+        self.models.prompts.append(prompt)
+        await trio.lowlevel.checkpoint()
+        match self.models.script(prompt):
             case Say(pieces=pieces, error=error, gate=gate, stop=stop):
                 await _say(sink, pieces)
                 if gate is not None:

@@ -67,12 +67,6 @@ def test_nothing_optional_is_sent_empty() -> None:
     assert AgentError("x").to_wire()["data"] == {"code": "error", "retryable": False}
 
 
-def test_only_provider_errors_that_another_endpoint_may_mend_fail_over() -> None:
-    """Each class that fails over is a provider's and is listed here on purpose."""
-    failing_over = {cls.code for cls in CLASSES if issubclass(cls, ProviderError) and cls.failover}
-    assert failing_over == {"rate_limited", "provider_down", "out_of_credit"}
-
-
 @pytest.mark.parametrize(
     ("wire", "message"),
     [
