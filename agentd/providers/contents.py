@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from agentwire.types import File, Image
 
 
+def usable(part: Image | File, blobs: Mapping[str, bytes], *, images: bool, files: bool) -> bool:
+    """Whether it can be sent: the model takes such, and its content is there (of a long history, only the newest is)."""
+    return part.blob in blobs and (images if isinstance(part, Image) else files)
+
+
 def encoded(part: Image | File, blobs: Mapping[str, bytes]) -> str:
-    """The content in base64; empty if it is not among `blobs`."""
-    return b64encode(blobs.get(part.blob, b"")).decode("ascii")
+    """The content in base64. It must be among `blobs`."""
+    return b64encode(blobs[part.blob]).decode("ascii")
 
 
 def data_url(part: Image | File, blobs: Mapping[str, bytes]) -> str:
@@ -19,10 +24,10 @@ def data_url(part: Image | File, blobs: Mapping[str, bytes]) -> str:
 
 
 def as_text(part: File, blobs: Mapping[str, bytes]) -> str | None:
-    """A text file as what it says, between two lines that name it; None for any other file."""
-    if not (part.media.startswith("text/") or part.media in _TEXTS):
+    """A text file as what it says, between two lines that name it; None for any other file, or if its content is not there."""
+    if part.blob not in blobs or not (part.media.startswith("text/") or part.media in _TEXTS):
         return None
-    return f"[file {part.name}]\n{blobs.get(part.blob, b'').decode('utf-8', 'replace')}\n[end of {part.name}]"
+    return f"[file {part.name}]\n{blobs[part.blob].decode('utf-8', 'replace')}\n[end of {part.name}]"
 
 
 def instead(part: Image | File) -> str:
