@@ -17,7 +17,15 @@ MAX_QUEUED_BYTES = 2 * 1024 * 1024
 
 
 def admit(
-    live: Live, parts: tuple[InputPart, ...], delivery: Delivery, *, interactive: bool, model: str, max_steps: int
+    live: Live,
+    parts: tuple[InputPart, ...],
+    delivery: Delivery,
+    *,
+    interactive: bool,
+    model: str,
+    max_steps: int,
+    schema: dict[str, Any] | None = None,
+    max_cost: float = 0.0,
 ) -> tuple[int, int | None, list[NewEvent]]:
     """Decide on an input: (its number, the turn it starts or None, what to append). The session is busy from then on.
 
@@ -27,7 +35,14 @@ def admit(
     live.inputs += 1
     number = live.inputs
     accepted = ev.InputAccepted(
-        input=number, parts=parts, delivery=delivery, interactive=interactive, model=model, max_steps=max_steps
+        input=number,
+        parts=parts,
+        delivery=delivery,
+        interactive=interactive,
+        model=model,
+        max_steps=max_steps,
+        schema=schema,
+        max_cost=max_cost,
     )
     bodies: list[Any] = [accepted]
     turn = None

@@ -41,6 +41,8 @@ class TurnMethods:
             interactive=params.interactive,
             model=self._resolve(params.model or live.state.model),
             max_steps=params.max_steps or live.state.max_steps or self._settings().max_steps,
+            schema=params.schema,
+            max_cost=params.max_cost,
         )
         key = self._once.key(
             caller.user, "session/prompt", params, lambda events: m.Prompted(input=number, seq=events[0].seq, turn=turn)

@@ -65,7 +65,8 @@ class Call:
 
 @define
 class Turn:
-    """The open turn. `steps` counts replies so far; `restarts` the seams since the last whole reply."""
+    """The open turn. `steps` counts replies so far; `restarts` the seams since the last whole reply; `rejections` the answers that
+    did not follow `schema`."""
 
     number: int
     input: int
@@ -78,6 +79,9 @@ class Turn:
     resumes: int = 0
     denials: int = 0
     steered: bool = False
+    schema: dict[str, Any] | None = None
+    max_cost: float = 0.0
+    rejections: int = 0
     usage: Usage = Usage()
     calls: dict[str, Call] = field(factory=dict)
 
@@ -218,6 +222,8 @@ def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
         interactive=body.interactive,
         model=body.model,
         max_steps=body.max_steps,
+        schema=body.schema,
+        max_cost=body.max_cost,
     )
     place = len(state.queue)
     if body.delivery == "interrupt":  # before everything but earlier interrupts
@@ -228,7 +234,15 @@ def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
 def _turn_started(state: SessionState, body: ev.TurnStarted, _: ev.Event) -> None:
     queued = state.take(body.input)
     state.turns = body.turn
-    state.turn = Turn(body.turn, body.input, body.model, queued.interactive, queued.max_steps)
+    state.turn = Turn(
+        body.turn,
+        body.input,
+        body.model,
+        queued.interactive,
+        queued.max_steps,
+        schema=queued.schema,
+        max_cost=queued.max_cost,
+    )
     state.messages.append(Message("user", queued.parts))
 
 
@@ -262,6 +276,13 @@ def _joined(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ..
     if first and second and isinstance(first[-1], Text) and isinstance(second[0], Text):
         return (*first[:-1], Text(text=first[-1].text + second[0].text), *second[1:])
     return (*first, *second)
+
+
+def _rejected(state: SessionState, body: ev.AnswerRejected, _: ev.Event) -> None:
+    turn = state.open_turn
+    turn.rejections += 1
+    turn.stop = None
+    state.messages.append(Message("user", (Text(text=body.reason),)))
 
 
 def _restarted(state: SessionState, body: ev.ReplyRestarted, _: ev.Event) -> None:
@@ -323,6 +344,7 @@ _APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {
     ev.TurnResumed: _turn_resumed,
     ev.InputSteered: _steered,
     ev.AssistantMessage: _replied,
+    ev.AnswerRejected: _rejected,
     ev.ReplyRestarted: _restarted,
     ev.ToolPlanned: _planned,
     ev.ApprovalRequested: _approval_requested,

@@ -125,10 +125,14 @@ def _reasons(error: Exception, path: str) -> Iterator[str]:
         # A field that is missing, or the word by which cattrs tells the classes of a union apart.
         yield f"{path}: is required" if path.endswith(f".{error.args[0]}") else f"{path}: is of no known kind"
     elif isinstance(error, ValueError):
-        yield _from_validator(str(error.args[0]), path)
+        said = str(error.args[0])
+        yield f"{path}: expected an object" if said == _NO_MAPPING else _from_validator(said, path)
     else:
         yield f"{path}: is not valid"
 
+
+_NO_MAPPING = "Only input mappings are supported."
+"""What cattrs says of a value that is to be of one of several classes."""
 
 # attrs' validators name the field in their text, and cattrs meets them only when the whole object is built.
 _VALIDATORS = (

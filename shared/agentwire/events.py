@@ -147,6 +147,14 @@ class AssistantMessage:
 
 
 @frozen(kw_only=True)
+class AnswerRejected:
+    """The reply before it does not follow the turn's schema: the model is told the `reason` and asked again."""
+
+    turn: int
+    reason: str
+
+
+@frozen(kw_only=True)
 class ReplyRestarted:
     """The seam: reply `step` of `model` broke off (`reason`); the next one that can is asked to go on from the text that was kept.
 
@@ -278,6 +286,7 @@ PERSISTED: tuple[type[Any], ...] = (
     TurnResumed,
     InputSteered,
     AssistantMessage,
+    AnswerRejected,
     ReplyRestarted,
     ToolPlanned,
     ApprovalRequested,

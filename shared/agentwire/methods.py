@@ -203,13 +203,19 @@ class DeleteSession(SessionRef):
 
 @frozen(kw_only=True)
 class Prompt(SessionRef):
-    """`interactive`: somebody is there to answer approvals. `model` empty: the session's. `key`: idempotency, 24 h."""
+    """`interactive`: somebody is there to answer approvals. `model` empty: the session's. `key`: idempotency, 24 h.
+
+    Images and files among the `parts` refer to blobs that the session has (`blob/put`). `schema`: a JSON schema that the answer
+    must follow. `max_cost`: US dollars that the turn may cost; 0: as configured.
+    """
 
     parts: tuple[InputPart, ...] = field(validator=_some_text)
     delivery: Delivery = "queue"
     interactive: bool = False
     model: str = field(default="", validator=v.max_len(200))
     max_steps: int = field(default=0, validator=v.and_(v.ge(0), v.le(10_000)))
+    schema: dict[str, Any] | None = None
+    max_cost: float = field(default=0.0, validator=v.ge(0))
     key: str = field(default="", validator=v.max_len(200))
 
 

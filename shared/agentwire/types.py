@@ -66,7 +66,7 @@ class Image:
 
 @frozen(kw_only=True)
 class File:
-    """A document that the user hands over (a PDF, a text); its content is the blob."""
+    """A document that the user hands over (a PDF, a text); its content is the blob. `name` without its folder."""
 
     blob: str
     bytes: int
@@ -208,6 +208,8 @@ class QueuedInput:
     interactive: bool
     model: str
     max_steps: int
+    schema: dict[str, Any] | None = None
+    max_cost: float = 0.0
 
 
 @frozen(kw_only=True)

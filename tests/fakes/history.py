@@ -81,7 +81,7 @@ def at_rest(log: Log) -> None:
 
 
 _STAGES = ("tool_planned", "approval_requested", "approval_answered", "tool_started", "tool_finished")
-_IN_TURN = ("turn_resumed", "input_steered", "assistant_message", "reply_restarted", "turn_finished", *_STAGES)
+_IN_TURN = ("turn_resumed", "input_steered", "assistant_message", "answer_rejected", "reply_restarted", "turn_finished", *_STAGES)
 
 
 def _go_on(stages: dict[str, int], call: str, kind: str) -> None:

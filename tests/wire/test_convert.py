@@ -63,12 +63,18 @@ def test_whole_numbers_are_numbers() -> None:
         (Prompt, {"session": "s", "parts": "text"}, "params.parts: expected a list, got 'text'"),
         (Prompt, {"session": "s", "parts": {"0": TEXT}}, "params.parts: expected a list, got {'0': {'kind': 'text', 'text': 'x'}}"),
         (Prompt, {"session": "s", "parts": None}, "params.parts: expected a list, got None"),
-        (Prompt, {"session": "s", "parts": ["x"]}, "params.parts[0]: expected an object, got 'x'"),
+        (Prompt, {"session": "s", "parts": ["x"]}, "params.parts[0]: expected an object"),
         (Prompt, {"session": "s", "parts": [TEXT, {"kind": "text"}]}, "params.parts[1].text: is required"),
         (
             Prompt,
             {"session": "s", "parts": [{"kind": "image", "text": "x"}]},
-            "params.parts[0].kind: expected 'text', got 'image'",
+            "params.parts[0].blob: is required; params.parts[0].bytes: is required; params.parts[0].media: is required; "
+            "params.parts[0].text: there is no such field",
+        ),
+        (
+            Prompt,
+            {"session": "s", "parts": [{"kind": "tool_call", "text": "x"}]},
+            "params.parts[0]: is of no known kind",
         ),
         (
             Prompt,

@@ -27,7 +27,7 @@ def test_types_are_frozen_and_by_name(cls: type[Any]) -> None:
 def test_parts_are_told_apart_by_kind() -> None:
     """Each part class has its own word, which it sends."""
     kinds = [attrs.fields_dict(cls)["kind"].default for cls in (*get_args(Part), types.BlobRef)]
-    assert kinds == ["text", "reasoning", "tool_call", "tool_result", "blob"]
+    assert kinds == ["text", "reasoning", "tool_call", "tool_result", "citation", "image", "file", "blob"]
     assert plain(types.Text(text="x")) == {"text": "x", "kind": "text"}
 
 
