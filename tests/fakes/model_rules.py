@@ -12,7 +12,9 @@ from attrs import evolve, frozen
 from agentd.providers.chat_request import CONTINUE
 from tests.fakes.model_script import (
     Answer,
+    Broken,
     Call,
+    Cite,
     Cut,
     Drop,
     Event,
@@ -21,6 +23,7 @@ from tests.fakes.model_script import (
     Huge,
     Pause,
     Pings,
+    Redacted,
     Reply,
     Say,
     Silent,
@@ -30,6 +33,7 @@ from tests.fakes.model_script import (
     Tokens,
     error,
 )
+from tests.fakes.voices.by_path import voice_of
 
 
 @frozen
@@ -47,7 +51,8 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return list(self.body["messages"])
+        """As Chat Completions has them, whatever the dialect."""
+        return voice_of(self.path, self.headers).messages(self.body)
 
     @property
     def last_user(self) -> str:
@@ -126,7 +131,7 @@ def in_order(answers: Iterable[Answer]) -> Choose:
 
 
 _STEPS: Mapping[str, type[Any]] = {
-    cls.__name__.lower(): cls for cls in (Say, Tokens, Think, Call, Event, Huge, Pause, Cut, Hang, Pings)
+    cls.__name__.lower(): cls for cls in (Say, Tokens, Think, Redacted, Call, Cite, Event, Broken, Huge, Pause, Cut, Hang, Pings)
 }
 _ANSWERS: Mapping[str, type[Any]] = {cls.__name__.lower(): cls for cls in (Fail, Drop, Silent)}
 

@@ -1,6 +1,7 @@
-"""What a scripted model server says: replies as small frozen values, and how they become bytes of a chunked HTTP body.
+"""What a scripted model server says: replies as small frozen values, and what a server does to play them.
 
-A reply is a sequence of steps that are played in order. A step yields actions: bytes to send, seconds to wait, or an `Act`.
+A reply is a sequence of steps that are played in order, in the voice of a dialect (tests/fakes/voices). A step yields actions:
+bytes of a chunked HTTP body, seconds to wait, or an `Act`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from tests.fakes.voices import Spend as Spend
+from tests.fakes.voices import Voice, frame
+
 
 class Act(Enum):
     """What a server can do besides sending."""
@@ -27,29 +31,7 @@ class Act(Enum):
 Action = bytes | float | Act
 
 
-# --- bytes ---------------------------------------------------------------------------------------------------------------------
-
-_HEAD = '"id":"chatcmpl-5d4f1c3b2a","object":"chat.completion.chunk","created":1700000000,"model":"scripted-1"'
-
-
-def frame(payload: bytes) -> bytes:
-    """One chunk of an HTTP/1.1 chunked body."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
-
-
-def event(value: Mapping[str, Any]) -> bytes:
-    """One server-sent event with a chat completion chunk, framed."""
-    fields = json.dumps(value, ensure_ascii=False, separators=(",", ":"))[1:]
-    return frame(f"data: {{{_HEAD},{fields}\n\n".encode())
-
-
-def _delta(delta: Mapping[str, Any]) -> bytes:
-    return event({"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]})
-
-
-@lru_cache(maxsize=16)
-def _encoded(key: str, pieces: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(_delta({key: piece}) for piece in pieces)
+# --- pieces --------------------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=16)
@@ -70,7 +52,7 @@ def _paced(chunks: Sequence[bytes], delay: float) -> Iterator[Action]:
         yield chunk
 
 
-# --- steps: each plays itself; `calls` is how many tool calls the reply has begun before ------------------------------------------
+# --- steps: each plays itself ---------------------------------------------------------------------------------------------------
 
 
 @frozen
@@ -83,8 +65,8 @@ class Say:
     def pieces(self) -> tuple[str, ...]:
         return _words(self.text)
 
-    def actions(self, calls: int) -> Iterator[Action]:
-        return _paced(_encoded("content", self.pieces()), self.delay)
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        return _paced(voice.texts(self.pieces()), self.delay)
 
 
 @frozen
@@ -98,25 +80,26 @@ class Tokens:
     def pieces(self) -> tuple[str, ...]:
         return _numbered(self.count)
 
-    def actions(self, calls: int) -> Iterator[Action]:
-        return self._stamped() if self.stamp else _paced(_encoded("content", self.pieces()), self.delay)
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        return self._stamped(voice) if self.stamp else _paced(voice.texts(self.pieces()), self.delay)
 
-    def _stamped(self) -> Iterator[Action]:
+    def _stamped(self, voice: Voice) -> Iterator[Action]:
         for _ in range(self.count):
             yield self.delay
-            yield _delta({"content": f"{time.monotonic_ns()} "})
+            yield voice.text(f"{time.monotonic_ns()} ")
 
 
 @frozen
 class Think:
-    """Reasoning, one chunk per word."""
+    """Reasoning, one chunk per word. `key`: the field it comes in, where hosts differ; `signature` seals it, where vendors do."""
 
     text: str
     delay: float = 0.0
     key: str = "reasoning_content"
+    signature: str = ""
 
-    def actions(self, calls: int) -> Iterator[Action]:
-        return _paced(_encoded(self.key, _words(self.text)), self.delay)
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        return _paced(voice.thoughts(_words(self.text), key=self.key, signature=self.signature), self.delay)
 
 
 @frozen
@@ -130,14 +113,33 @@ class Call:
     delay: float = 0.0
     cut: int | None = None
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         arguments = self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
         size = max(1, -(-len(arguments) // self.pieces))
         pieces = [arguments[start : start + size] for start in range(0, len(arguments), size)][: self.cut]
-        function = {"name": self.name, "arguments": ""}
-        head = {"index": calls, "id": self.id or f"call_{calls}", "type": "function", "function": function}
-        rest = [{"index": calls, "function": {"arguments": piece}} for piece in pieces]
-        return _paced([_delta({"tool_calls": [delta]}) for delta in (head, *rest)], self.delay)
+        whole = self.cut is None or self.cut >= self.pieces
+        return _paced(voice.call(self.name, pieces, id=self.id, whole=whole), self.delay)
+
+
+@frozen
+class Redacted:
+    """Reasoning that only the vendor can read."""
+
+    data: str
+
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        yield voice.redacted(self.data)
+
+
+@frozen
+class Cite:
+    """Where the text before it comes from."""
+
+    url: str
+    title: str = ""
+
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        yield voice.cite(self.url, self.title)
 
 
 @frozen
@@ -146,18 +148,29 @@ class Raw:
 
     data: bytes
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         yield frame(self.data)
 
 
 @frozen
 class Event:
-    """One server-sent event with this JSON value."""
+    """One event with this JSON value."""
 
     value: Mapping[str, Any]
 
-    def actions(self, calls: int) -> Iterator[Action]:
-        yield frame(b"data: " + json.dumps(self.value).encode() + b"\n\n")
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        yield voice.value(self.value)
+
+
+@frozen
+class Broken:
+    """An error in the middle of the reply, as the dialect reports it."""
+
+    message: str = "broke"
+    code: str = "server_error"
+
+    def actions(self, voice: Voice) -> Iterator[Action]:
+        yield voice.broken(self.message, self.code)
 
 
 @frozen
@@ -166,7 +179,7 @@ class Huge:
 
     size: int = 64 * 1024 * 1024
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         piece = b"x" * 65536
         yield frame(b"data: ")
         yield from (frame(piece) for _ in range(self.size // len(piece)))
@@ -177,7 +190,7 @@ class Huge:
 class Pause:
     seconds: float
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         yield self.seconds
 
 
@@ -187,7 +200,7 @@ class Cut:
 
     reset: bool = False
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         yield Act.RESET if self.reset else Act.CLOSE
 
 
@@ -195,35 +208,25 @@ class Cut:
 class Hang:
     """Nothing more, for ever."""
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         yield Act.HANG
 
 
 @frozen
 class Pings:
-    """Nothing but comments from here on, `every` seconds."""
+    """Nothing but signs of life from here on, `every` seconds."""
 
     every: float = 0.005
 
-    def actions(self, calls: int) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         while True:
             yield self.every
-            yield frame(b": ping\n\n")
+            yield voice.ping()
 
 
-Step = Say | Tokens | Think | Call | Raw | Event | Huge | Pause | Cut | Hang | Pings
+Step = Say | Tokens | Think | Redacted | Call | Cite | Raw | Event | Broken | Huge | Pause | Cut | Hang | Pings
 
 # --- answers -------------------------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class Spend:
-    """The usage to report."""
-
-    input: int = 10
-    output: int = 5
-    cached: int = 0
-    reasoning: int = 0
 
 
 def _steps(steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -232,30 +235,22 @@ def _steps(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 @frozen
 class Reply:
-    """A streamed reply. `finish`: the finish reason, chosen by the steps if None, left out if empty. `role`: begins with a chunk
-    that has only the role, as OpenAI does."""
+    """A streamed reply. `finish`: the finish reason, chosen by the steps if None, left out if empty. `role`: begins as the
+    dialect does before anything is said. Empty `content_type`: the dialect's."""
 
     steps: tuple[Step, ...] = field(default=(), converter=_steps)
     finish: str | None = None
-    usage: Spend | None = Spend()
+    usage: Spend | None = field(factory=Spend)
     done: bool = True
     role: bool = True
-    content_type: str = "text/event-stream"
+    content_type: str = ""
 
-    def actions(self) -> Iterator[Action]:
+    def actions(self, voice: Voice) -> Iterator[Action]:
         if self.role:
-            yield event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
-        calls = 0
+            yield voice.begin(self.usage)
         for step in self.steps:
-            yield from step.actions(calls)
-            calls += isinstance(step, Call)
-        finish = ("tool_calls" if calls else "stop") if self.finish is None else self.finish
-        if finish:
-            yield event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-        if self.usage is not None:
-            yield event({"choices": [], "usage": _usage(self.usage)})
-        if self.done:
-            yield frame(b"data: [DONE]\n\n")
+            yield from step.actions(voice)
+        yield voice.end(self.finish, self.usage, done=self.done)
 
     def resumed(self, partial: str) -> Reply:
         """What is left of this reply for a client that has `partial` of its text already."""
@@ -273,12 +268,15 @@ class Reply:
 
 @frozen
 class Fail:
-    """An answer that is no stream: an error status, a redirect, a page."""
+    """An answer that is no stream: an error status, a redirect, a page. `body` None: an error as the dialect reports it."""
 
     status: int
-    body: str = '{"error": {"message": "scripted failure", "type": "server_error", "code": null}}'
+    body: str | None = None
     headers: Mapping[str, str] = field(factory=dict)
     content_type: str = "application/json"
+    message: str = "scripted failure"
+    code: str | None = None
+    kind: str = "server_error"
 
 
 @frozen
@@ -297,21 +295,11 @@ Answer = Reply | Fail | Drop | Silent
 
 
 def error(status: int, message: str = "scripted failure", *, code: str | None = None, kind: str = "error", **headers: str) -> Fail:
-    """An error answer in OpenAI's shape. Header names are given with underscores."""
-    body = {"error": {"message": message, "type": kind, "code": code, "param": None}}
-    return Fail(status, json.dumps(body), {name.replace("_", "-"): value for name, value in headers.items()})
+    """An error answer in the dialect's shape. Header names are given with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fail(status, headers=named, message=message, code=code, kind=kind)
 
 
 def text(words: str, **options: Any) -> Reply:
     """The commonest reply."""
     return Reply([Say(words)], **options)
-
-
-def _usage(spend: Spend) -> dict[str, Any]:
-    return {
-        "prompt_tokens": spend.input,
-        "completion_tokens": spend.output,
-        "total_tokens": spend.input + spend.output,
-        "prompt_tokens_details": {"cached_tokens": spend.cached},
-        "completion_tokens_details": {"reasoning_tokens": spend.reasoning},
-    }

@@ -1,4 +1,4 @@
-"""A scripted model server: real HTTP/1.1 on 127.0.0.1, speaking Chat Completions as server-sent events.
+"""A scripted model server: real HTTP/1.1 on 127.0.0.1, speaking the dialect of the request.
 
 In a test::
 
@@ -10,7 +10,8 @@ As a process, for the real daemon and for benchmarks (the script is `model_rules
 
     python -m tests.fakes.model_server --port 0 --script rules.json
 
-`GET /requests` answers what was asked so far, as JSON: `[{number, connection, at, body}]`. `GET /v1/models` lists `models`.
+A request to /chat/completions is answered in Chat Completions, and so on (tests/fakes/voices/by_path.py). `GET /requests` answers
+what was asked so far, as JSON: `[{number, connection, at, path, body}]`. `GET /v1/models` lists `models`.
 The steps and answers (text, error, Reply, Say, Tokens, Call, Cut, ...) are in model_script.py, the rules in model_rules.py.
 """
 
@@ -22,7 +23,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,15 @@ from typing import Any
 import trio
 
 from tests.fakes.model_rules import Choose, Request, Rule, by_rules, in_order, load_rules
-from tests.fakes.model_script import Act, Answer, Drop, Fail, Reply, Silent, error, text
+from tests.fakes.model_script import Act, Action, Answer, Drop, Fail, Reply, Silent, error, text
+from tests.fakes.voices import Voice
+from tests.fakes.voices.by_path import LISTS, streams, voice_of
 
 _PATIENCE = 10.0  # seconds a test waits for a condition before it fails instead of hanging
 
 
 class ScriptedModelServer:
-    """See the module's head. `seen`: the chat requests in order; `connections`: TCP connections accepted; `left`: answers that the
+    """See the module's head. `seen`: the model requests in order; `connections`: TCP connections accepted; `left`: answers that the
     client broke off. Attributes may be read at any time from the same event loop."""
 
     def __init__(self, script: Sequence[Answer] | Choose, *, models: Sequence[str] = ("scripted-1",)) -> None:
@@ -52,10 +55,15 @@ class ScriptedModelServer:
     @property
     def url(self) -> str:
         """The base URL for an OpenAI client."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.base}/v1"
+
+    @property
+    def base(self) -> str:
+        """The base URL for a client that adds the version itself."""
+        return f"http://127.0.0.1:{self.port}"
 
     async def requests(self, count: int) -> None:
-        """Wait until `count` chat requests have come in."""
+        """Wait until `count` model requests have come in."""
         await self.until(lambda: len(self.seen) >= count)
 
     async def gone(self, count: int) -> None:
@@ -113,29 +121,31 @@ class ScriptedModelServer:
 
     async def _answer(self, stream: trio.SocketStream, request: Request) -> bool:
         """True if the connection can take another request."""
-        keep, answer = False, self._route(request)
+        keep, answer, voice = False, self._route(request), voice_of(request.path, request.headers)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, stream, nursery.cancel_scope)
             try:
-                keep = await self._send(stream, answer)
+                keep = await self._send(stream, answer, voice)
             except trio.BrokenResourceError:
                 self._leave()
             nursery.cancel_scope.cancel()
         return keep
 
     def _route(self, request: Request) -> Answer:
-        if request.method == "POST" and request.path.endswith("/chat/completions"):
+        if request.method == "POST" and streams(request.path):
             answer = self.choose(request)
             self.seen.append(request)
             self._notify()
             return answer
-        if request.path.endswith("/models"):
+        if request.path.partition("?")[0].endswith(LISTS):
             self.listed += 1
             if isinstance(self.models, (Reply, Fail, Drop, Silent)):
                 return self.models
-            return _json({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+            return _json(voice_of(request.path, request.headers).models(self.models))
         if request.path == "/requests":
-            return _json([{"number": r.number, "connection": r.connection, "at": r.at, "body": r.body} for r in self.seen])
+            return _json(
+                [{"number": r.number, "connection": r.connection, "at": r.at, "path": r.path, "body": r.body} for r in self.seen]
+            )
         return error(404, f"no such path: {request.path}")
 
     async def _watch(self, stream: trio.SocketStream, answering: trio.CancelScope) -> None:
@@ -150,23 +160,24 @@ class ScriptedModelServer:
         self.left += 1
         self._notify()
 
-    async def _send(self, stream: trio.SocketStream, answer: Answer) -> bool:
+    async def _send(self, stream: trio.SocketStream, answer: Answer, voice: type[Voice]) -> bool:
         match answer:
             case Fail():
-                await stream.send_all(_whole(answer))
+                await stream.send_all(_whole(answer, voice))
             case Drop():
                 return _end(stream, reset=answer.reset)
             case Silent():
                 await trio.sleep_forever()
             case Reply():
-                head = f"HTTP/1.1 200 OK\r\ncontent-type: {answer.content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+                kind = answer.content_type or voice.content_type
+                head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
                 await stream.send_all(head.encode())
-                return await self._stream(stream, answer)
+                return await self._stream(stream, answer.actions(voice()))
         return True
 
-    async def _stream(self, stream: trio.SocketStream, reply: Reply) -> bool:
+    async def _stream(self, stream: trio.SocketStream, actions: Iterable[Action]) -> bool:
         due, gathered = trio.current_time(), bytearray()
-        for action in reply.actions():
+        for action in actions:
             if isinstance(action, bytes):
                 gathered += action
                 if len(gathered) < 65536:
@@ -195,8 +206,13 @@ def _json(value: Any) -> Fail:
     return Fail(200, json.dumps(value))
 
 
-def _whole(answer: Fail) -> bytes:
-    body = answer.body.encode()
+def _whole(answer: Fail, voice: type[Voice]) -> bytes:
+    said = (
+        voice.error(answer.message, status=answer.status, code=answer.code, kind=answer.kind)
+        if answer.body is None
+        else answer.body
+    )
+    body = said.encode()
     headers = {"content-type": answer.content_type, "content-length": str(len(body)), **answer.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {answer.status} Scripted\r\n{lines}\r\n".encode() + body

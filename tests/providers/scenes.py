@@ -12,8 +12,10 @@ from agentd.providers.openai import OpenAIProvider
 from agentwire.config import OpenAIConfig, Timeouts
 from agentwire.types import PartKind, StopReason, Text, Usage
 from tests.fakes.model_rules import Choose
-from tests.fakes.model_script import Answer, Call, Reply, Say, Spend, Think, frame
+from tests.fakes.model_script import Answer, Call, Reply, Say, Spend, Think
 from tests.fakes.model_server import ScriptedModelServer, serve
+from tests.fakes.voices import Voice, frame
+from tests.fakes.voices.chat import ChatVoice
 
 KEY = "sk-test-4f9a2b7c"
 HELLO = Prompt(model="scripted-1", system="be brief", messages=[Message("user", (Text(text="hello"),))])
@@ -60,10 +62,10 @@ def whole(deltas: Iterable[Delta]) -> Whole:
     return Whole(tuple(parts), usage, stop)
 
 
-def body(reply: Reply) -> bytes:
+def body(reply: Reply, voice: type[Voice] = ChatVoice) -> bytes:
     """The bytes of a reply's body, as a client sees them without the transfer encoding."""
     out = bytearray()
-    for action in reply.actions():
+    for action in reply.actions(voice()):
         assert isinstance(action, bytes)
         rest = action
         while rest:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.providers.http1 import MAX_HEAD, Dropped, Head, HttpError, ResponseReader, request_head, why
-from tests.fakes.model_script import frame
+from tests.fakes.voices import frame
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
