@@ -94,6 +94,27 @@ def _array(text: str) -> Any:
 _rules = _kind('a list of rules such as "read" or "shell(git status *)"', _is_rules, _array)
 RULES = Kind(_rules.expected, lambda value: tuple(_rules.check(value)), _array)
 
+OLLAMA = "http://127.0.0.1:11434"
+"""Where Ollama listens unless it is told otherwise."""
+
+_HOST = re.compile(r"(?:(https?)://)?((?:[^\s/@]+@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]*))(?::(\d{1,5}))?(/\S*)?")
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to listen: where its clients go
+
+
+def ollama_url(host: str) -> str:
+    """The base URL that OLLAMA_HOST means, which a server and its clients share: a host, host:port, :port or URL; empty: OLLAMA.
+
+    Without a port it is 11434, but that of the scheme where one is given. Raises ValueError if it is none of these.
+    """
+    found = _HOST.fullmatch(host.strip().strip("\"'"))
+    if found is None or int(found[3] or 0) > 65535:
+        raise ValueError("expected a host, host:port or an http:// or https:// URL")
+    scheme, name, port, path = found.groups(default="")
+    where = _EVERYWHERE.get(name, name)
+    port = port or ("" if scheme else "11434")
+    return f"{scheme or 'http'}://{where}{f':{port}' if port else ''}{path.rstrip('/')}"
+
+
 _KEYLIKE = re.compile(r"\b(sk-|ghp_|AKIA)[\w-]{6,}|(?<=://)[^/@\s]+(?=@)")
 
 

@@ -6,7 +6,22 @@ from typing import Any
 
 import pytest
 
-from agentwire.config_kinds import MODEL, PATH, RULES, SECRET, URL, Kind, choice, described, masked, seconds, shown, whole
+from agentwire.config_kinds import (
+    MODEL,
+    OLLAMA,
+    PATH,
+    RULES,
+    SECRET,
+    URL,
+    Kind,
+    choice,
+    described,
+    masked,
+    ollama_url,
+    seconds,
+    shown,
+    whole,
+)
 
 LEVEL = choice("info", "warning", synonyms={"warn": "warning"})
 
@@ -124,3 +139,32 @@ def test_wrong_values_are_described_briefly() -> None:
     assert described("a\x1b") == r"'a\x1b'"
     assert described(["sk-0123456789"]) == "['***']"
     assert len(described("x" * 1000)) == 60
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("", OLLAMA),
+        ("0.0.0.0", OLLAMA),
+        (":11434", OLLAMA),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("http://0.0.0.0:8080/", "http://127.0.0.1:8080"),
+        ("[::]:8080", "http://[::1]:8080"),
+        ("[fe80::1]", "http://[fe80::1]:11434"),
+        ("gpu.example", "http://gpu.example:11434"),
+        (" 'gpu.example' ", "http://gpu.example:11434"),
+        ("http://gpu.example", "http://gpu.example"),
+        ("https://gpu.example:8443/ollama/", "https://gpu.example:8443/ollama"),
+        ("https://ann:pass@gpu.example", "https://ann:pass@gpu.example"),
+    ],
+)
+def test_what_ollama_host_means(host: str, url: str) -> None:
+    """As Ollama's own programs read it; where a server listens everywhere, its clients go to this machine."""
+    assert ollama_url(host) == url
+
+
+@pytest.mark.parametrize("host", ["a b", "ftp://gpu.example", "gpu:port", "gpu:65536", "::1"])
+def test_what_ollama_host_cannot_mean(host: str) -> None:
+    with pytest.raises(ValueError, match="expected a host"):
+        ollama_url(host)
