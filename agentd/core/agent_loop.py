@@ -8,13 +8,14 @@ valid history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import uuid4
 
 import structlog
 import trio
 
-from agentd.core import decide
+from agentd.core import answers, decide
+from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
@@ -51,12 +52,13 @@ class AgentLoop:
         bus: Bus,
         models: Models,
         tools: Tools,
+        attachments: Attachments,
         saver: DraftSaver,
         clock: Clock,
         facts: Callable[[], Facts],
         settings: Current,
     ) -> None:
-        self._store, self._bus, self._models, self._tools = store, bus, models, tools
+        self._store, self._bus, self._models, self._tools, self._attachments = store, bus, models, tools, attachments
         self._saver, self._clock, self._facts, self._settings = saver, Steady(clock), facts, settings
         self.suspending = False  # the daemon stops: turns pause before their next request or question
 
@@ -127,7 +129,8 @@ class AgentLoop:
         draft = live.draft = Draft(turn.number, turn.steps)
         error: ProviderError | None = None
         try:
-            await request.drain(self._build(state), self._sink(live, draft))
+            blobs = await self._attachments.of(state.id, state.messages)
+            await request.drain(self._build(state, blobs), self._sink(live, draft))
         except _ReplyTooLong:
             draft.stop = "length"
         except ProviderError as failure:
@@ -136,16 +139,16 @@ class AgentLoop:
             draft.model = request.model
         if error is None:
             live.request = None
-            await self._append(live, self._reply(live, draft))
+            await self._append(live, await self._reply(live, draft))
         else:
             await self._seam(live, draft, error)
         live.draft = None
 
-    def _build(self, state: SessionState) -> Build:
+    def _build(self, state: SessionState, blobs: Mapping[str, bytes]) -> Build:
         facts, tools = self._facts(), self._tools.specs()
 
         def build(model: str, limits: ModelLimits) -> Prompt:
-            return build_prompt(state, limits, facts, tools, model=model)
+            return build_prompt(state, limits, facts, tools, model=model, blobs=blobs)
 
         return build
 
@@ -162,7 +165,7 @@ class AgentLoop:
 
         return sink
 
-    def _reply(self, live: Live, draft: Draft) -> list[object]:
+    async def _reply(self, live: Live, draft: Draft) -> list[object]:
         turn = live.state.open_turn
         parts = draft.reply(f"{live.state.id}-{turn.number}-{draft.step}")
         stop = draft.stop or "end"
@@ -180,7 +183,10 @@ class AgentLoop:
             interactive=turn.interactive,
             approve_until=self._clock.now() + self._settings().approval_deadline,
         )
-        return [message, *planner.plan(calls), *decide.last_words(live.state, message)]
+        rejected = ""
+        if live.state.open_turn.schema is not None and stop == "end":
+            rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))
+        return [message, *planner.plan(calls), *decide.last_words(live.state, message, rejected)]
 
     async def _seam(self, live: Live, draft: Draft, error: ProviderError) -> None:
         """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentd.core import answers
 from agentd.core.admission import admit
 from agentd.core.api import Caller, Handler
+from agentd.core.attachments import Attachments
 from agentd.core.live import Live
 from agentd.core.once import Once
 from agentd.core.sessions import Sessions
@@ -19,8 +21,11 @@ from agentwire.errors import Conflict, NotFound
 class TurnMethods:
     """`resolve` makes a model's full name of what a user wrote."""
 
-    def __init__(self, sessions: Sessions, once: Once, settings: Current, resolve: Callable[[str], str]) -> None:
+    def __init__(
+        self, sessions: Sessions, once: Once, settings: Current, resolve: Callable[[str], str], attachments: Attachments
+    ) -> None:
         self._sessions, self._once, self._settings, self._resolve = sessions, once, settings, resolve
+        self._attachments = attachments
         self.handlers: Mapping[str, Handler] = {
             "session/prompt": self._prompt,
             "session/cancel": self._cancel,
@@ -32,6 +37,9 @@ class TurnMethods:
         return await self._once.run(caller.user, "session/prompt", params, lambda: self._take(caller, live, params))
 
     async def _take(self, caller: Caller, live: Live, params: m.Prompt) -> m.Prompted:
+        await self._attachments.refuse_unusable(live.state.id, params.parts)
+        if params.schema is not None:
+            await answers.refuse_unusable(params.schema)
         self._sessions.refuse_if_stopping()
         self._sessions.refuse_deleted(live)
         number, turn, events = admit(

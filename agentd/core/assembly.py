@@ -13,6 +13,7 @@ from agentd.core.api_contents import ContentMethods
 from agentd.core.api_daemon import DaemonMethods, Host
 from agentd.core.api_sessions import SessionMethods
 from agentd.core.api_turns import TurnMethods
+from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.live import DraftSaver
 from agentd.core.once import Once
@@ -53,15 +54,15 @@ def assemble(
     groups: Sequence[Methods] = (),
 ) -> Core:
     """`listing` lists all models, `resolve` makes a model's full name of what a user wrote, `groups` are further methods."""
-    bus, saver, tools = Bus(), DraftSaver(store), Tools(sources)
-    loop = AgentLoop(store, bus, models, tools, saver, clock, facts, settings)
+    bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
+    loop = AgentLoop(store, bus, models, tools, attachments, saver, clock, facts, settings)
     sessions = Sessions(store, bus, loop)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)
     own = (
         DaemonMethods(store, sessions, host, settings, listing),
         SessionMethods(store, sessions, upkeep, once, settings, resolve),
-        TurnMethods(sessions, once, settings, resolve),
+        TurnMethods(sessions, once, settings, resolve, attachments),
         ContentMethods(store, sessions, once),
     )
     return Core(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from agentd.core.answers import MAX_REJECTIONS
 from agentd.core.draft import Draft
+from agentd.core.prompt import continuing
 from agentd.core.state import Call, SessionState
 from agentd.core.tools import NOT_EXECUTED, UNKNOWN, finished
 from agentwire import events as ev
-from agentwire.errors import AgentError, Refused, TurnLimit
-from agentwire.types import ErrorInfo, QueuedInput, TurnOutcome
+from agentwire.errors import AgentError, InvalidAnswer, Refused, TurnLimit
+from agentwire.types import ErrorInfo, QueuedInput, Text, TurnOutcome
 
 MAX_RESUMES = 3
 """Times an open turn is taken up again after a crash; more would be a turn that crashes the daemon."""
@@ -85,9 +87,25 @@ def describe(error: AgentError) -> ErrorInfo:
     return ErrorInfo(code=error.code, message=str(error), retryable=error.retryable)
 
 
-def last_words(state: SessionState, message: ev.AssistantMessage) -> list[Any]:
-    """The turn's end, if `message` is about to be its last event but for that: one commit for both."""
+def whole_text(state: SessionState, message: ev.AssistantMessage) -> str:
+    """The text of the reply that ends with `message`, with what there was of it before a seam."""
+    begun = state.messages[-1].parts if continuing(state) else ()
+    return "".join(part.text for part in (*begun, *message.parts) if isinstance(part, Text))
+
+
+def last_words(state: SessionState, message: ev.AssistantMessage, rejected: str = "") -> list[Any]:
+    """The turn's end, if `message` is about to be its last event but for that: one commit for both.
+
+    `rejected`: what the model must be told because its answer does not follow the turn's schema; too often, and the turn has
+    failed.
+    """
     turn = state.open_turn
+    if rejected and turn.rejections < MAX_REJECTIONS:
+        return [ev.AnswerRejected(turn=turn.number, reason=rejected)]
+    if rejected:
+        error = InvalidAnswer(f"the model did not answer as the schema demands, {turn.rejections + 1} times. The last: {rejected}")
+        failed = turn_finished(state, "failed", error)
+        return [evolve(failed, steps=message.step + 1, usage=turn.usage + message.usage)]
     if message.stop not in ("end", "length") or any(queued.delivery == "steer" for queued in state.queue):
         return []
     whole = turn.usage + message.usage

@@ -9,14 +9,14 @@ from attrs import evolve
 from agentd.ports import Message
 from agentwire.errors import InvalidParams
 from agentwire.events import MAX_EVENT, MessageAdded, encode_body
-from agentwire.types import BlobRef, Cut, HistoryMessage, Part, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import BlobRef, Citation, Cut, File, HistoryMessage, Image, Part, Reasoning, Text, ToolCall, ToolResult
 
 _LIMIT = MAX_EVENT // 2
 """Bytes of one event: a message may be longer, for an interrupted reply and what continues it are one message."""
 _SLICE = MAX_EVENT // 8
 """Characters of a text that is cut: in JSON one takes six bytes at most."""
 
-_MAY_HOLD = {"user": (Text,), "assistant": (Text, Reasoning, ToolCall), "tool": (ToolResult,)}
+_MAY_HOLD = {"user": (Text, Image, File), "assistant": (Text, Reasoning, ToolCall, Citation), "tool": (ToolResult,)}
 
 
 def added(messages: Sequence[Message | HistoryMessage]) -> list[MessageAdded]:
@@ -47,9 +47,10 @@ def _slices(part: Part) -> Sequence[Part]:
 
 
 def blobs_of(messages: Sequence[Message | HistoryMessage]) -> frozenset[str]:
-    """The blobs that tool results refer to."""
-    results = (part for message in messages for part in message.parts if isinstance(part, ToolResult))
-    return frozenset(inner.blob for result in results for inner in result.parts if isinstance(inner, BlobRef))
+    """The blobs that tool results, images and files refer to."""
+    parts = [part for message in messages for part in message.parts]
+    inside = (inner for part in parts if isinstance(part, ToolResult) for inner in part.parts)
+    return frozenset(part.blob for part in (*parts, *inside) if isinstance(part, BlobRef | Image | File))
 
 
 def refuse_misplaced(messages: Sequence[HistoryMessage]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from attrs import frozen
@@ -58,8 +58,16 @@ _SHARE = 4
 of it) stays the same for many turns."""
 
 
-def build_prompt(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec], *, model: str) -> Prompt:
-    """The next request of the open turn; `model` is the vendor's own name.
+def build_prompt(
+    state: SessionState,
+    limits: ModelLimits,
+    facts: Facts,
+    tools: Sequence[ToolSpec],
+    *,
+    model: str,
+    blobs: Mapping[str, bytes] | None = None,
+) -> Prompt:
+    """The next request of the open turn; `model` is the vendor's own name, `blobs` the contents of images and files by sha256.
 
     Error handling: ContextTooLong if the open turn alone does not fit the model's context.
     """
@@ -75,7 +83,9 @@ def build_prompt(state: SessionState, limits: ModelLimits, facts: Facts, tools: 
         tools=offered,
         max_output=limits.max_output,
         session=state.id,
-        continuing=_continuing(state),
+        continuing=continuing(state),
+        schema=state.open_turn.schema,
+        blobs=blobs or {},
     )
 
 
@@ -88,7 +98,8 @@ def _system(state: SessionState, limits: ModelLimits, facts: Facts, tools: Seque
     return text + _INSTRUCTIONS.format(instructions=state.instructions) if state.instructions else text
 
 
-def _continuing(state: SessionState) -> bool:
+def continuing(state: SessionState) -> bool:
+    """Whether the next reply goes on from one that broke off."""
     turn = state.turn
     return bool(turn and turn.stop == "interrupted" and not turn.steered and state.messages[-1].role == "assistant")
 

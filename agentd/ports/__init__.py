@@ -23,6 +23,7 @@ from agentd.ports.models import (
     Spent,
     Stop,
     Stream,
+    attached_to,
     calls_of,
     size_of,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "ToolOutcome",
     "ToolSource",
     "ToolSpec",
+    "attached_to",
     "calls_of",
     "size_of",
 ]

@@ -44,9 +44,11 @@ class Message:
     parts: tuple[Part, ...]
     _size: int = field(init=False, eq=False, repr=False, default=0)
     _calls: tuple[str, ...] = field(init=False, eq=False, repr=False, default=())
+    _attached: tuple[Image | File, ...] = field(init=False, eq=False, repr=False, default=())
 
     def __attrs_post_init__(self) -> None:
         size, calls = PER_MESSAGE, []
+        attached: list[Image | File] = []
         for part in self.parts:
             match part:
                 case Text():
@@ -61,12 +63,16 @@ class Message:
                     pass  # not sent back, except thoughts to the vendor that made them
                 case Image():
                     size += PER_IMAGE
+                    attached.append(part)
                 case File():
                     size += part.bytes // 2  # a guess: the text of a PDF is a part of it, that of a text is all
+                    attached.append(part)
                 case _:
                     raise TypeError(f"not a part: {part!r}")
         object.__setattr__(self, "_size", size)
         object.__setattr__(self, "_calls", tuple(calls))
+        if attached:
+            object.__setattr__(self, "_attached", tuple(attached))
 
     @property
     def size(self) -> int:
@@ -78,9 +84,15 @@ class Message:
         """The ids of the calls that it asks for, or that it answers."""
         return self._calls
 
+    @property
+    def attached(self) -> tuple[Image | File, ...]:
+        """Its images and files."""
+        return self._attached
+
 
 size_of: Callable[[Message], int] = attrgetter("_size")
 calls_of: Callable[[Message], tuple[str, ...]] = attrgetter("_calls")
+attached_to: Callable[[Message], tuple[Image | File, ...]] = attrgetter("_attached")
 """For maps over a whole history: in C, at a fifth of what the properties cost."""
 
 

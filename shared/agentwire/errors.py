@@ -162,6 +162,14 @@ class TurnLimit(AgentError):
     exit_code = 53
 
 
+class InvalidAnswer(AgentError):
+    """The model's answer does not follow the JSON schema that was given, also after it was asked again."""
+
+    code = "invalid_answer"
+    http_status = 502
+    retryable = True
+
+
 class StorageFull(AgentError):
     code = "storage_full"
     http_status = 507
