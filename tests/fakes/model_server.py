@@ -11,7 +11,8 @@ As a process, for the real daemon and for benchmarks (the script is `model_rules
     python -m tests.fakes.model_server --port 0 --script rules.json
 
 A request to /chat/completions is answered in Chat Completions, and so on (tests/fakes/voices/by_path.py). `GET /requests` answers
-what was asked so far, as JSON: `[{number, connection, at, path, body}]`. `GET /v1/models` lists `models`.
+what was asked so far, as JSON: `[{number, connection, at, path, body}]`. `GET /v1/models` or `/api/tags` lists
+`models`; `POST /api/pull` gets the answer `pulling`.
 The steps and answers (text, error, Reply, Say, Tokens, Call, Cut, ...) are in model_script.py, the rules in model_rules.py.
 """
 
@@ -31,21 +32,37 @@ from typing import Any
 import trio
 
 from tests.fakes.model_rules import Choose, Request, Rule, by_rules, in_order, load_rules
-from tests.fakes.model_script import Act, Action, Answer, Drop, Fail, Reply, Silent, error, text
+from tests.fakes.model_script import Act, Action, Answer, Drop, Event, Fail, Reply, Silent, error, text
 from tests.fakes.voices import Voice
-from tests.fakes.voices.by_path import LISTS, streams, voice_of
+from tests.fakes.voices.by_path import LISTS, REPLIES, is_one_of, voice_of
+
+PULLED = Reply(
+    [
+        Event({"status": "pulling manifest"}),
+        *(
+            Event({"status": "pulling 8eeb52dfb3bb", "digest": "sha256:8eeb", "total": 2000, "completed": n})
+            for n in (0, 700, 2000)
+        ),
+        Event({"status": "pulling 966de95ca8a6", "digest": "sha256:966d", "total": 500, "completed": 500}),
+        *(Event({"status": status}) for status in ("verifying sha256 digest", "writing manifest", "success")),
+    ],
+    done=False,
+)
+"""How Ollama tells of a model that it fetches."""
 
 _PATIENCE = 10.0  # seconds a test waits for a condition before it fails instead of hanging
 
 
 class ScriptedModelServer:
     """See the module's head. `seen`: the model requests in order; `connections`: TCP connections accepted; `left`: answers that the
-    client broke off. Attributes may be read at any time from the same event loop."""
+    client broke off; `listed`, `pulls`: how often it was asked for its models, and to fetch one. Attributes may be read at any time from the same event loop."""
 
     def __init__(self, script: Sequence[Answer] | Choose, *, models: Sequence[str] = ("scripted-1",)) -> None:
         self.choose = script if callable(script) else in_order(script)
         self.models: Answer | Sequence[str] = models
         self.seen: list[Request] = []
+        self.pulling: Answer = PULLED
+        self.pulls = 0
         self.listed = 0
         self.connections = 0
         self.left = 0
@@ -132,16 +149,20 @@ class ScriptedModelServer:
         return keep
 
     def _route(self, request: Request) -> Answer:
-        if request.method == "POST" and streams(request.path):
+        if request.method == "POST" and is_one_of(request.path, REPLIES):
             answer = self.choose(request)
             self.seen.append(request)
             self._notify()
             return answer
-        if request.path.partition("?")[0].endswith(LISTS):
+        if is_one_of(request.path, LISTS):
             self.listed += 1
             if isinstance(self.models, (Reply, Fail, Drop, Silent)):
                 return self.models
             return _json(voice_of(request.path, request.headers).models(self.models))
+        if request.path == "/api/pull":
+            self.pulls += 1
+            self._notify()
+            return self.pulling
         if request.path == "/requests":
             return _json(
                 [{"number": r.number, "connection": r.connection, "at": r.at, "path": r.path, "body": r.body} for r in self.seen]

@@ -6,22 +6,31 @@ from collections.abc import Mapping
 
 from tests.fakes.voices import Voice
 from tests.fakes.voices.chat import ChatVoice
+from tests.fakes.voices.ollama import OllamaVoice
 
-VOICES: Mapping[str, type[Voice]] = {
+REPLIES: Mapping[str, type[Voice]] = {
     "/chat/completions": ChatVoice,
+    "/api/chat": OllamaVoice,
 }
-"""The end of a path to which replies are streamed, and the voice that speaks them."""
+"""The ends of the paths to which replies are streamed, and the voices that speak them."""
 
-LISTS = ("/models",)
-"""The ends of the paths that list models."""
+LISTS: Mapping[str, type[Voice]] = {
+    "/models": ChatVoice,
+    "/api/tags": OllamaVoice,
+}
+"""The ends of the paths that list models. Where two dialects share one, a header tells them apart (`voice_of`)."""
+
+_OTHERS: Mapping[str, type[Voice]] = {
+    "/api/pull": OllamaVoice,
+}
 
 
 def voice_of(path: str, headers: Mapping[str, str]) -> type[Voice]:
     """The voice of the dialect that such a request is in, as far as it shows; else Chat Completions."""
     where = path.partition("?")[0]
-    return next((voice for end, voice in VOICES.items() if where.endswith(end)), ChatVoice)
+    return next((voice for end, voice in {**REPLIES, **LISTS, **_OTHERS}.items() if where.endswith(end)), ChatVoice)
 
 
-def streams(path: str) -> bool:
-    """Whether replies are streamed there."""
-    return path.partition("?")[0].endswith(tuple(VOICES))
+def is_one_of(path: str, ends: Mapping[str, type[Voice]]) -> bool:
+    """Whether the path, without its query, ends like one of these."""
+    return path.partition("?")[0].endswith(tuple(ends))
