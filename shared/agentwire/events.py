@@ -134,7 +134,8 @@ class InputSteered:
 class AssistantMessage:
     """One reply of the model, whole (or what there was of it: `stop` = interrupted). `step` counts from 0 within the turn.
 
-    `model`: the one that answered, `provider/model`. `cost`: US dollars for `usage`; None: its price is not known.
+    `model`: the one that answered, `provider/model`. `cost`: US dollars for `usage`; None: its price is not known. `estimated`: its
+    host did not report all of `usage`; what was sent and what came was counted instead.
     """
 
     turn: int
@@ -144,6 +145,7 @@ class AssistantMessage:
     stop: StopReason
     usage: Usage
     cost: float | None = None
+    estimated: bool = False
 
 
 @frozen(kw_only=True)

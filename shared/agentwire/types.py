@@ -350,7 +350,8 @@ class ProviderStatus:
 class UsageRow:
     """What was used, summed up over `requests` model requests. `key`: what the row is about (a day, a model, a session, a user).
 
-    `cost` in US dollars of those with a known price; `unpriced`: requests whose price nobody knows.
+    `cost` in US dollars of those with a known price; `unpriced`: requests whose price nobody knows; `estimated`: requests whose
+    tokens their host did not report.
     """
 
     key: str
@@ -358,7 +359,23 @@ class UsageRow:
     usage: Usage
     cost: float
     unpriced: int
+    estimated: int = 0
     title: str = ""
+
+
+@frozen(kw_only=True)
+class BudgetState:
+    """One budget and what was used of it: `usd` are US dollars, `tokens` those of input and output. A day begins at midnight UTC.
+
+    `reserved`: for requests on their way, at worst; what is left is `limit` less both. Where no turn or no session is asked about,
+    nothing of its budget is used.
+    """
+
+    scope: Literal["turn", "session", "day"]
+    unit: Literal["usd", "tokens"]
+    limit: float
+    used: float = 0.0
+    reserved: float = 0.0
 
 
 @frozen(kw_only=True)
