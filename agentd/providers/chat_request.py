@@ -1,25 +1,19 @@
 """OpenAI's Chat Completions dialect, sans-IO: a prompt -> the request's bytes (the reply: chat_dialect.py).
 
-Theory of operation: a history only grows at its end, and encoding all of it anew would cost more with every turn. So each message
-is encoded once: `ChatRequests` keeps a session's messages as blocks of 64 KiB, which go to the socket as they are, and the newest
-ones, not yet a block, one by one. What was kept holds as far as the messages are the same, which lists compare by identity first.
-Where they differ (a reply that was continued, a history cut at the front or loaded again) the rest is encoded anew.
-
 Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
 """
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
-from attrs import define, field
 
 from agentd.ports import Message, Prompt, ToolSpec
+from agentd.providers.kept import EncodedHistories
 from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
 
 CONTINUE: Final = (
@@ -27,10 +21,6 @@ CONTINUE: Final = (
     "Do not repeat anything, do not comment on this.]"
 )
 """Asks for the rest of a reply where the host cannot continue an assistant message itself."""
-
-_BLOCK = 64 * 1024
-_KEPT = 16 * 1024 * 1024
-"""Bytes kept of all sessions of an endpoint; those that were used longest ago are encoded anew when they come again."""
 
 _encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -43,77 +33,12 @@ class ChatRequests:
 
     def __init__(self, *, official: bool = False, reasoning: bool = False) -> None:
         self._official, self._reasoning = official, reasoning
-        self._kept: OrderedDict[str, _History] = OrderedDict()
-        self._size = 0
+        self._histories = EncodedHistories(partial(_encode, reasoning=reasoning))
 
     def encode(self, prompt: Prompt) -> list[bytes]:
         """The body in blocks: together the bytes of `encode_request`."""
-        history = self._kept.pop(prompt.session, None) or _History()
-        self._size -= history.size
-        history.follow(prompt.messages, reasoning=self._reasoning)
-        blocks = _body(prompt, [*history.blocks, b"".join(history.pieces)], official=self._official, reasoning=self._reasoning)
-        self._keep(prompt.session, history)
-        return blocks
-
-    def _keep(self, session: str, history: _History) -> None:
-        if not session or history.size > _KEPT:
-            return
-        self._kept[session] = history
-        self._size += history.size
-        while self._size > _KEPT:
-            _, oldest = self._kept.popitem(last=False)
-            self._size -= oldest.size
-
-
-@define(eq=False)
-class _History:
-    """A session's `messages`, encoded: whole `blocks`, each up to message number `ends[i]`, and one of `pieces` for each behind."""
-
-    messages: list[Message] = field(factory=list)
-    blocks: list[bytes] = field(factory=list)
-    ends: list[int] = field(factory=list)
-    pieces: list[bytes] = field(factory=list)
-    open: int = 0  # bytes of the pieces
-    size: int = 0  # bytes of all
-
-    def follow(self, messages: Sequence[Message], *, reasoning: bool) -> None:
-        """Become the encoding of these messages."""
-        self._cut(_common(self.messages, messages))
-        for message in messages[self._done + len(self.pieces) :]:
-            self._add(_encode(message, reasoning=reasoning))
-        self.messages = list(messages)
-
-    @property
-    def _done(self) -> int:
-        return self.ends[-1] if self.ends else 0
-
-    def _cut(self, length: int) -> None:
-        """Forget what is behind the first `length` messages."""
-        if length < self._done:
-            whole = bisect_right(self.ends, length)
-            del self.blocks[whole:], self.ends[whole:]
-            self.pieces.clear()
-        del self.pieces[length - self._done :]
-        self.open = sum(map(len, self.pieces))
-        self.size = self.open + sum(map(len, self.blocks))
-
-    def _add(self, piece: bytes) -> None:
-        self.pieces.append(piece)
-        self.open += len(piece)
-        self.size += len(piece)
-        if self.open >= _BLOCK:
-            self.ends.append(self._done + len(self.pieces))
-            self.blocks.append(b"".join(self.pieces))
-            self.pieces.clear()
-            self.open = 0
-
-
-def _common(old: list[Message], new: Sequence[Message]) -> int:
-    """How many messages both begin with."""
-    length = min(len(old), len(new))
-    if old[:length] == list(new[:length]):
-        return length
-    return next(index for index in range(length) if old[index] != new[index])
+        history = self._histories.blocks(prompt.session, prompt.messages, prompt.blobs)
+        return _body(prompt, history, official=self._official, reasoning=self._reasoning)
 
 
 def encode_request(
@@ -131,7 +56,7 @@ def encode_request(
     with tool calls carry `reasoning_content`, which DeepSeek demands. `prefill`: the host goes on from a last assistant message by
     itself. `extra` is added on top, for a host's own fields.
     """
-    pieces = [_encode(message, reasoning=reasoning) for message in prompt.messages]
+    pieces = [_encode(message, prompt.blobs, reasoning=reasoning) for message in prompt.messages]
     return b"".join(_body(prompt, pieces, official=official, reasoning=reasoning, prefill=prefill, extra=extra))
 
 
@@ -180,7 +105,7 @@ def _json(value: Any) -> bytes:
 # --- messages ------------------------------------------------------------------------------------------------------------------
 
 
-def _encode(message: Message, *, reasoning: bool) -> bytes:
+def _encode(message: Message, blobs: Mapping[str, bytes], *, reasoning: bool) -> bytes:
     """What the host gets for a message, each behind a comma: one message, several for several results, nothing for an empty one."""
     return b"".join([b"," + _json(said) for said in _said(message, reasoning=reasoning)])
 

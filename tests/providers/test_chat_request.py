@@ -6,12 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agentd.ports import Message, Prompt, ToolSpec
-from agentd.providers import chat_request
 from agentd.providers.chat_request import CONTINUE, ChatRequests, encode_request
 from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
 
@@ -127,100 +123,13 @@ def test_lone_surrogates_are_replaced() -> None:
 
 # --- what is kept ----------------------------------------------------------------------------------------------------------------
 
-texts = st.text(max_size=8) | st.integers(0, 40_000).map("x".__mul__) | st.just("a\ud800b")
-calls = st.builds(ToolCall, id=texts, name=texts, arguments_json=texts | st.just("{}"))
-results = st.builds(ToolResult, call=texts, parts=st.lists(st.builds(Text, text=texts), max_size=2).map(tuple))
-messages = st.one_of(
-    st.builds(Message, st.just("user"), st.lists(st.builds(Text, text=texts), max_size=2).map(tuple)),
-    st.builds(
-        Message,
-        st.just("assistant"),
-        st.lists(st.builds(Text, text=texts) | st.builds(Reasoning, text=texts) | calls, max_size=2).map(tuple),
-    ),
-    st.builds(Message, st.just("tool"), st.lists(results, max_size=2).map(tuple)),
-)
-changes = st.one_of(
-    st.tuples(st.just("add"), st.lists(messages, min_size=1, max_size=4)),
-    st.tuples(st.just("replace"), messages),
-    st.tuples(st.just("cut the front"), st.integers(1, 5)),
-    st.tuples(st.just("cut the end"), st.integers(1, 5)),
-    st.tuples(st.just("load again"), st.none()),
-    st.tuples(st.just("other session"), st.none()),
-)
 
-
-def changed(history: list[Message], change: str, value: Any) -> list[Message]:
-    match change:
-        case "add":
-            return [*history, *value]
-        case "replace":
-            return [*history[:-1], value]
-        case "cut the front":
-            return history[value:]
-        case "cut the end":
-            return history[:-value]
-        case "load again":
-            return [Message(message.role, message.parts) for message in history]
-        case _:
-            return list(history)
-
-
-@given(st.lists(changes, min_size=1, max_size=12), st.booleans(), st.booleans(), st.booleans())
-def test_what_was_kept_changes_no_byte(steps: list[tuple[str, Any]], official: bool, reasoning: bool, continuing: bool) -> None:
-    """Whatever becomes of a history between two requests, the body is the one that is made from nothing."""
+@pytest.mark.parametrize(("official", "reasoning"), [(False, True), (True, False)])
+def test_what_was_kept_changes_no_byte(official: bool, reasoning: bool) -> None:
+    """The second request of a session is the one that is made from nothing. (How histories are kept: test_kept.py.)"""
     requests = ChatRequests(official=official, reasoning=reasoning)
-    prompt = Prompt(model="m", system="be brief", messages=(), max_output=9, session="a", continuing=continuing)
-    histories: dict[str, list[Message]] = {"a": [], "b": []}
-    for change, value in steps:
-        session = prompt.session
-        if change == "other session":
-            session = "b" if session == "a" else "a"
-        histories[session] = changed(histories[session], change, value)
-        prompt = evolve(prompt, session=session, messages=histories[session], system="" if change == "replace" else "be brief")
+    call = ToolCall(id="c", name="n", arguments_json="{}")
+    history = [user("a"), Message("assistant", (Reasoning(text="hm"), call)), Message("tool", (ToolResult(call="c", parts=()),))]
+    for length in (1, 2, 3):
+        prompt = Prompt(model="m", system="be brief", messages=history[:length], max_output=9, session="s")
         assert b"".join(requests.encode(prompt)) == encode_request(prompt, official=official, reasoning=reasoning)
-
-
-def long(count: int, text: str = "x" * 1000) -> list[Message]:
-    return [Message("user", (Text(text=f"{number} {text}"),)) for number in range(count)]
-
-
-def prompt_of(history: list[Message], session: str = "s") -> Prompt:
-    return Prompt(model="m", system="", messages=history, session=session)
-
-
-def test_a_block_is_encoded_once() -> None:
-    """A longer history begins with the same blocks, the very same bytes objects; a list changed in place is looked at again."""
-    requests = ChatRequests()
-    history = long(200)
-    first = requests.encode(prompt_of(history))
-    history += long(3)
-    second = requests.encode(prompt_of(history))
-    kept = [block for block in second if len(block) >= 64 * 1024]
-    assert len(kept) >= 3
-    assert all(any(block is other for other in first) for block in kept[1:])
-    history[0] = Message("user", (Text(text="other"),))
-    assert b"".join(requests.encode(prompt_of(history))) == encode_request(prompt_of(history))
-
-
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session used longest ago makes room; one larger than all the room is not kept, nor one without a name."""
-    monkeypatch.setattr(chat_request, "_KEPT", 300_000)
-    requests = ChatRequests()
-    histories = {name: long(140) for name in "abcd"}
-    blocks = {name: requests.encode(prompt_of(history, name)) for name, history in histories.items()}
-    requests.encode(prompt_of(long(400), "huge"))
-    requests.encode(prompt_of(long(1), ""))
-
-    def same(name: str) -> bool:
-        return requests.encode(prompt_of(histories[name], name))[2] is blocks[name][2]
-
-    assert [same(name) for name in "dcba"] == [True, True, False, False]
-
-
-@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 66, 130])
-def test_sizes_around_a_block(count: int) -> None:
-    """Also with nothing said yet."""
-    requests = ChatRequests()
-    for length in (count, count + 1, count):
-        prompt = prompt_of(long(length))
-        assert b"".join(requests.encode(prompt)) == encode_request(prompt)
