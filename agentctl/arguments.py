@@ -69,8 +69,19 @@ def add_conversation(parser: argparse.ArgumentParser) -> None:
         "-c", "--continue", dest="continue_last", action="store_true", help="go on with the newest session of this directory"
     )
     which.add_argument("-s", "--session", metavar="ID", default="", help="go on with this session; the beginning of its id will do")
-    parser.add_argument("--model", metavar="NAME", default="", help="provider/model; see `agentctl model list`")
+    parser.add_argument("--model", metavar="NAME", default="", help="provider/model or an alias; see `agentctl model list`")
+    parser.add_argument(
+        "--fallback-model",
+        metavar="NAME,NAME",
+        default="",
+        help="who is asked where the model fails, also in the middle of a reply",
+    )
     parser.add_argument("prompt", nargs="*", default=[], help="what to say; everything after -- is the prompt")
+
+
+def models(first: str, others: str) -> str:
+    """Models in the order in which they are asked, as the daemon takes them; each once."""
+    return ",".join(dict.fromkeys(name.strip() for name in f"{first},{others}".split(",") if name.strip()))
 
 
 def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:

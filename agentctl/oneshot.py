@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+from agentctl import arguments, blobs
+from agentctl.blobs import Attachment
 from agentctl.link import Link
 from agentctl.output import Output
 from agentctl.turns import RECONNECTED, REPLACED, TurnResult, TurnText, failure
@@ -50,6 +52,8 @@ class Report:
         elif kind == "tool_finished" and data["outcome"] not in ("ok", "denied"):
             said = " ".join(str(part.get("text", part.get("head", ""))) for part in data["parts"])
             self.out.detail(f"· {data['outcome']}: {self.out.brief(said)}")
+        elif kind == "answer_rejected":
+            self.out.note(f"the answer does not follow the schema; asked again ({self.out.brief(data['reason'])})")
         elif kind == "reply_restarted":
             self.out.note(f"the reply broke off ({data['reason']['message']}); going on")
 
@@ -63,6 +67,23 @@ class Report:
         self.out.stream(self._text.end())
         if self._text.seams:
             self.out.note("the daemon was interrupted: the answer differs from a part of what was shown before")
+
+
+class AnswerReport(Report):
+    """The answer alone, once it is whole: one that follows a schema may be the model's second."""
+
+    def event(self, event: Mapping[str, Any], *, ours: bool) -> None:
+        """What goes on, but not the text."""
+        if event["kind"] not in _TEXT:
+            super().event(event, ours=ours)
+
+    def end(self, document: Mapping[str, Any]) -> None:
+        """The answer, if it is one."""
+        if not document["is_error"]:
+            self.out.say(self.out.safe(document["result"]))
+
+
+_TEXT = ("delta", "draft_reset", "assistant_message")
 
 
 class JsonReport(Report):
@@ -92,7 +113,22 @@ class StreamReport(Report):
         self.out.line(dict(document))
 
 
-REPORTS = {"text": Report, "json": JsonReport, "stream-json": StreamReport}
+REPORTS = {"text": Report, "answer": AnswerReport, "json": JsonReport, "stream-json": StreamReport}
+
+
+class Wanted(NamedTuple):
+    """What is asked: the prompt and all that goes with it. `fallback`: models with commas between."""
+
+    prompt: str
+    attached: Sequence[Attachment] = ()
+    model: str = ""
+    fallback: str = ""
+    max_steps: int = 0
+    schema: Mapping[str, Any] | None = None
+
+    def models(self, default: str) -> str:
+        """For the daemon; empty: whatever it asks by itself. `default`: what that would be."""
+        return arguments.models(self.model or default, self.fallback) if self.fallback else self.model
 
 
 class Run:
@@ -105,15 +141,15 @@ class Run:
         self._session = ""
         self._result: TurnResult | None = None
 
-    def perform(self, prompt: str, *, continue_last: bool, session: str, model: str, max_steps: int) -> int:
+    def perform(self, wanted: Wanted, *, continue_last: bool, session: str) -> int:
         """Runs the turn to its end; returns the exit code."""
         code, error = 0, None
         try:
             link = Link(self._paths, environ=os.environ)
             try:
                 greet(link.client.initialized, self._out)
-                chosen = self._choose(link, continue_last=continue_last, session=session, model=model)
-                self._prompt(link, prompt, model="" if chosen else model, max_steps=max_steps)
+                model = self._choose(link, wanted, continue_last=continue_last, session=session)
+                self._prompt(link, wanted, model)
                 code, error = self._follow(link)
             finally:
                 link.close()
@@ -126,23 +162,29 @@ class Run:
             self._out.fail(error.message)
         return code
 
-    def _choose(self, link: Link, *, continue_last: bool, session: str, model: str) -> bool:
-        """Finds or makes the session; true if it was made, with its model."""
+    def _choose(self, link: Link, wanted: Wanted, *, continue_last: bool, session: str) -> str:
+        """Finds or makes the session; returns the model that the prompt must name."""
         made = not (session or continue_last)
         if made:
+            model = wanted.models(link.client.initialized["model"])
             info = link.call("session/create", {**new_session(), "model": model, "key": new_key()})
         elif session:
             info = link.call("session/get", {"session": session})
         else:
             info = newest_here(link.call("session/list", {"cwd": os.getcwd(), "limit": 1}))
+        model = "" if made else wanted.models(info["model"])
         self._session = info["id"]
         self._report.begin(info["id"], model or info["model"])
         link.watch(info["id"])
-        return made
+        return model
 
-    def _prompt(self, link: Link, prompt: str, *, model: str, max_steps: int) -> None:
-        parts = [{"kind": "text", "text": prompt}]
-        params = {"session": self._session, "parts": parts, "interactive": False, "model": model, "max_steps": max_steps}
+    def _prompt(self, link: Link, wanted: Wanted, model: str) -> None:
+        for attachment in wanted.attached:
+            blobs.put(link.call, self._session, attachment.blob, attachment.content)
+        parts = [{"kind": "text", "text": wanted.prompt}, *(attachment.part for attachment in wanted.attached)]
+        params = {"session": self._session, "parts": parts, "interactive": False, "model": model, "max_steps": wanted.max_steps}
+        if wanted.schema is not None:
+            params["schema"] = wanted.schema
         prompted = link.call("session/prompt", {**params, "key": new_key()})
         self._result = TurnResult(prompted["input"], prompted["turn"])
         if prompted["turn"] is None:

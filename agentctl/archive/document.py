@@ -18,7 +18,11 @@ from agentwire.convert import plain, structure
 from agentwire.errors import InvalidParams
 from agentwire.types import HistoryMessage, SessionSettings
 
-_MAY_HOLD = {"user": {"text"}, "assistant": {"text", "reasoning", "tool_call"}, "tool": {"tool_result"}}
+_MAY_HOLD = {
+    "user": {"text", "image", "file"},
+    "assistant": {"text", "reasoning", "tool_call", "citation"},
+    "tool": {"tool_result"},
+}
 _UNCHANGED = "nothing was imported"
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from agentctl.archive.markdown import END, VERSION, unescaped
+from agentctl.archive.markdown import END, VERSION, attached, unescaped
 from agentwire.errors import InvalidParams
 
 _MARK = re.compile(r"<!-- agentd:(\w+)(?: (\{.*\}))? -->")
@@ -99,6 +99,10 @@ def _part(kind: str, attributes: dict[str, Any], body: Sequence[str], number: in
     blocks = list(_blocks(body, number))
     try:
         match kind:
+            case "citation":
+                return {"kind": kind, **{name: str(attributes[name]) for name in ("url", "title", "quote")}}
+            case "image" | "file":
+                return {"kind": "text", "text": attached(attributes)}
             case "reasoning":
                 return {"kind": kind, "text": blocks[0], "vendor": None}
             case "tool_call":

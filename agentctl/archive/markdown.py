@@ -61,7 +61,19 @@ def _part(part: Mapping[str, Any]) -> Iterator[str]:
         case "tool_result":
             yield mark("tool_result", call=part["call"], is_error=part["is_error"])
             yield from ("**Error**" if part["is_error"] else "**Result**", "", *fenced([_result(inner) for inner in part["parts"]]))
+        case "citation":
+            yield mark("citation", url=part["url"], title=part["title"], quote=part["quote"])
+            yield f"*Source:* {one_line(part['title'] or part['quote'], 200)} {one_line(part['url'], 500)}".rstrip()
+        case "image" | "file":
+            yield mark(part["kind"], media=part["media"], bytes=part["bytes"], name=part.get("name", ""))
+            yield f"*{attached(part)}*"
     yield END
+
+
+def attached(part: Mapping[str, Any]) -> str:
+    """An image or file, whose content no Markdown holds."""
+    what = one_line(part.get("name") or "", 255) or "image"
+    return f"[{what}, {one_line(part['media'], 100)}, {part['bytes']} bytes]"
 
 
 def _result(inner: Mapping[str, Any]) -> tuple[str, str]:

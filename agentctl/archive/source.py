@@ -42,6 +42,10 @@ class Source:
 
 
 def blobs_of(message: Mapping[str, Any]) -> dict[str, int]:
-    """The blobs that a message's tool results refer to, and how many bytes each has."""
+    """The blobs that a message's images, files and tool results refer to, and how many bytes each has."""
     results = (part for part in message["parts"] if part["kind"] == "tool_result")
-    return {inner["blob"]: inner["bytes"] for result in results for inner in result["parts"] if inner["kind"] == "blob"}
+    inside = [inner for result in results for inner in result["parts"]]
+    return {part["blob"]: part["bytes"] for part in (*message["parts"], *inside) if part["kind"] in _BLOBS}
+
+
+_BLOBS = ("blob", "image", "file")

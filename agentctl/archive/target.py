@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agentctl import blobs
 from agentctl.archive.document import Document
 from agentctl.archive.source import Call, blobs_of
-from agentwire.errors import Conflict, InvalidParams, Overloaded
+from agentwire.errors import InvalidParams
 
-_PIECE = 256 * 1024
 _BATCH = 768 * 1024
 """Bytes of messages in one request; one that is longer goes alone."""
 _BATCH_MESSAGES = 500
-_ATTEMPTS = 20
-"""For one blob: a daemon that restarted has forgotten its first pieces, others may be putting theirs."""
 _MAX_TITLE = 200
 
 
@@ -68,22 +65,8 @@ class Target:
     def _put_blobs(self, call: Call, session: str, message: Mapping[str, Any]) -> None:
         for name in blobs_of(message):
             if name not in self._put:
-                self._put_blob(call, session, name)
+                blobs.put(call, session, name, base64.b64decode(self._document.blobs[name]))
                 self._put.add(name)
-
-    def _put_blob(self, call: Call, session: str, name: str) -> None:
-        content = base64.b64decode(self._document.blobs[name])
-        for attempt in range(_ATTEMPTS):
-            try:
-                for offset in range(0, max(len(content), 1), _PIECE):
-                    data = base64.b64encode(content[offset : offset + _PIECE]).decode()
-                    call("blob/put", {"session": session, "blob": name, "bytes": len(content), "offset": offset, "data": data})
-            except (Conflict, Overloaded) as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                select.select([], [], [], error.retry_after or 0.0)
-            else:
-                return
 
 
 def batches(messages: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from agentctl import arguments
 from agentctl.chat import attach, commands, render
 from agentctl.chat.branches import Branches
 from agentctl.chat.connection import Connection, Event
@@ -45,6 +46,7 @@ class Chat:
         self._branches = Branches(self, paths, cwd)
         self._lock = asyncio.Lock()
         self._model = options.model or ""  # for the next messages; empty: the session's
+        self._fallback = options.fallback_model
         self._listed: list[str] = []  # the sessions of the last /resume
         self._stopped = False  # the daemon said that it stops
 
@@ -125,7 +127,7 @@ class Chat:
         self._screen.leave(code)
 
     def _prompt(self, text: str, delivery: str) -> None:
-        text, create_key, key, model = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, self._model
+        text, create_key, key, model = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, self._models
 
         async def send(connection: Connection) -> None:
             if not self.transcript.session:
@@ -140,7 +142,7 @@ class Chat:
 
     async def _create(self, connection: Connection, key: str) -> None:
         environment = {name: self._environ[name] for name in SESSION_ENVIRONMENT if self._environ.get(name)}
-        params = {"cwd": self._cwd, "model": self._model, "environment": environment, "key": key}
+        params = {"cwd": self._cwd, "model": self._models, "environment": environment, "key": key}
         await self._attach(connection, (await connection.call("session/create", params))["id"])
 
     async def _cancel(self, connection: Connection) -> None:
@@ -194,6 +196,11 @@ class Chat:
                 self.leave(0)
             case _:
                 self.say(line(commands.unknown(name), "warning"))
+
+    @property
+    def _models(self) -> str:
+        first = self._model or self.transcript.model.partition(",")[0]
+        return arguments.models(first, self._fallback) if self._fallback else self._model
 
     def _choose_model(self, name: str) -> None:
         if not name:

@@ -69,9 +69,21 @@ def _preference(name: str, value: object) -> str:
     return f"{name}={one_line(str(value), 60)}" if value else f"{name} as configured"
 
 
+def sources(parts: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """What a reply cites, each once, in order."""
+    cited = [part for part in parts if part["kind"] == "citation"]
+    told = dict.fromkeys(f"{one_line(part['title'] or part['quote'], 100)} {one_line(part['url'], 300)}".strip() for part in cited)
+    return [line(f"  [{number}] {text}", "notice") for number, text in enumerate(filter(None, told), 1)]
+
+
 def text_of(parts: Sequence[Mapping[str, Any]]) -> str:
-    """The text of an input's or result's parts; of a blob its beginning."""
-    return "\n".join(str(part.get("text", part.get("head", ""))) for part in parts)
+    """The text of an input's or result's parts; of a blob its beginning, of an image or file its name."""
+    return "\n".join(str(part.get("text", part.get("head", attached(part)))) for part in parts)
+
+
+def attached(part: Mapping[str, Any]) -> str:
+    """An image or file as it stands in the conversation."""
+    return f"[{one_line(part.get('name') or part['media'], 100)}]" if part.get("media") else ""
 
 
 def arguments(arguments_json: str, width: int = ARGUMENTS_WIDTH) -> str:

@@ -200,6 +200,7 @@ class Transcript:
 
     def _assistant_message(self, data: Data) -> list[Line]:
         news = self._reconcile(data, lambda draft: draft.settle(data["parts"])) + self._flush()
+        news += render.sources(data["parts"])
         match data["stop"]:
             case "length":
                 news.append(render.seam("the reply reached its length limit"))
@@ -210,6 +211,9 @@ class Transcript:
     def _reply_restarted(self, data: Data) -> list[Line]:
         unfinished = self.draft.print_out(flush=True) if self.draft else []
         return [*unfinished, render.seam(f"the reply broke off ({data['reason']['message']}); continuing")]
+
+    def _answer_rejected(self, data: Data) -> list[Line]:
+        return [render.seam("the answer does not follow the schema; asked again")]
 
     def _planned(self, data: Data) -> list[Line]:
         self.calls[data["call"]] = Call(data["name"], data["arguments_json"])
@@ -350,6 +354,7 @@ _HANDLERS: dict[str, Callable[[Transcript, Data], list[Line]]] = {
     "input_steered": Transcript._steered,
     "assistant_message": Transcript._assistant_message,
     "reply_restarted": Transcript._reply_restarted,
+    "answer_rejected": Transcript._answer_rejected,
     "tool_planned": Transcript._planned,
     "approval_requested": Transcript._asked,
     "approval_answered": Transcript._answered,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import sys
 
@@ -12,6 +13,7 @@ from agentwire.errors import InvalidParams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from agentwire.paths import Paths
 
@@ -20,6 +22,8 @@ agentctl run "what does this repository do?"
 git diff | agentctl run "review this"
 agentctl run -c "and in one sentence?"
 agentctl run --output-format json "2 + 2" | jq -r .result
+agentctl run --attach chart.png "what does it show?"
+agentctl run --json-schema person.json "who wrote Faust?" | jq .name
 agentctl run -- -1 times -1?"""
 MAX_STDIN = 1024 * 1024
 """Bytes of standard input: what one input of a session can hold."""
@@ -40,22 +44,54 @@ def parser() -> ArgumentParser:
     made.add_argument(
         "--max-turns", type=arguments.positive, metavar="N", default=0, help="model requests this turn may make (exit 53)"
     )
+    made.add_argument(
+        "--attach",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="an image, a PDF or a text that goes with the prompt; repeatable",
+    )
+    made.add_argument(
+        "--json-schema", metavar="FILE", default="", help="a JSON schema: the answer is JSON that follows it, and nothing else"
+    )
     return made
 
 
 def main(paths: Paths, args: Namespace) -> int:
     """Runs one turn. Also what `chat` does without a terminal, then with the defaults of what it has no options for."""
-    from agentctl.oneshot import REPORTS, Run
+    from agentctl.blobs import Attachment
+    from agentctl.oneshot import REPORTS, Run, Wanted
 
     out = Output(args)
-    report = REPORTS[getattr(args, "output_format", "text")](out)
-    return Run(paths, out, report).perform(
+    schema = _schema(getattr(args, "json_schema", ""))
+    shape = getattr(args, "output_format", "text")
+    report = REPORTS["answer" if schema and shape == "text" else shape](out)
+    attached = [Attachment(path) for path in getattr(args, "attach", [])]
+    wanted = Wanted(
         _prompt(args.prompt, out),
-        continue_last=args.continue_last,
-        session=args.session,
+        attached=attached,
         model=args.model,
+        fallback=args.fallback_model,
         max_steps=getattr(args, "max_turns", 0),
+        schema=schema,
     )
+    return Run(paths, out, report).perform(wanted, continue_last=args.continue_last, session=args.session)
+
+
+def _schema(path: str) -> Any:
+    """The JSON in the file, None without one. Raises InvalidParams if it is none; whether it is a schema, the daemon says."""
+    if not path:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            schema = json.load(file)
+    except OSError as error:
+        raise InvalidParams(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidParams(f"{path} is no JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise InvalidParams(f"{path} is no JSON schema: expected an object")
+    return schema
 
 
 def _prompt(words: list[str], out: Output) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agentwire.types import BlobRef, HistoryMessage, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import BlobRef, Citation, HistoryMessage, Image, Reasoning, Text, ToolCall, ToolResult
 
 HOSTILE = (
     "<!-- agentd:end -->",
@@ -47,7 +47,8 @@ vendors = st.none() | st.dictionaries(names, st.text(max_size=5) | st.integers(-
 replies = st.lists(
     texts.map(lambda text: Text(text=text))
     | st.builds(Reasoning, text=texts, vendor=vendors)
-    | st.builds(ToolCall, id=names, name=names, arguments_json=texts),
+    | st.builds(ToolCall, id=names, name=names, arguments_json=texts)
+    | st.builds(Citation, url=texts, title=texts, quote=texts),
     min_size=1,
     max_size=3,
 ).map(lambda parts: HistoryMessage(role="assistant", parts=tuple(parts)))
@@ -67,6 +68,12 @@ histories = st.lists(users | replies | results, max_size=6)
 def with_blob(content: bytes) -> HistoryMessage:
     """A result whose text went to a blob."""
     return HistoryMessage(role="tool", parts=(ToolResult(call="c", parts=(blob(content), Text(text="and more"))),))
+
+
+def with_image(content: bytes) -> HistoryMessage:
+    """A picture that the user shows."""
+    shown = Image(blob=hashlib.sha256(content).hexdigest(), bytes=len(content), media="image/png")
+    return HistoryMessage(role="user", parts=(Text(text="look"), shown))
 
 
 def said(messages: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -20,7 +20,7 @@ from agentctl.archive.target import Target, batches
 from agentwire.convert import plain
 from agentwire.errors import Conflict, InvalidParams, NotFound, Overloaded, Unreachable
 from agentwire.types import HistoryMessage, SessionSettings, Text, ToolCall
-from tests.client.histories import contents, histories, names, said, texts, with_blob
+from tests.client.histories import contents, histories, names, said, texts, with_blob, with_image
 from tests.fakes.sessions import FakeSessions, Kept
 
 PLACE = {"cwd": "/", "environment": {}}
@@ -88,6 +88,20 @@ def test_the_document() -> None:
     assert value["session"] == {name: getattr(kept.info, name) for name in to_json.INFO}
     assert value["settings"] == plain(kept.settings)
     assert list(value["blobs"].values()) == [{"bytes": 4, "data": "YWJjZA=="}]
+
+
+@pytest.mark.parametrize("form", ["json", "markdown"])
+def test_images(form: str) -> None:
+    """JSON has their contents; Markdown says that there was one."""
+    sessions = FakeSessions()
+    kept = sessions.add()
+    kept.messages = [with_image(b"\x89PNG")]
+    kept.blobs = {kept.messages[0].parts[1].blob: b"\x89PNG"}  # type: ignore[union-attr]
+    copy = imported(sessions, exported(sessions, kept, form), f"talk.{'json' if form == 'json' else 'md'}")
+    if form == "json":
+        assert (copy.messages, copy.blobs) == (kept.messages, kept.blobs)
+    else:
+        assert copy.messages[0].parts[1] == Text(text="[image, image/png, 4 bytes]")
 
 
 @pytest.mark.parametrize(

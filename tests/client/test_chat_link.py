@@ -63,7 +63,7 @@ class Stage:
         self.paths = home(folder)
         self.daemon = FakeDaemon(self.paths.socket)
         self.tape = Tape()
-        chosen = {"prompt": [], "session": "", "continue_last": False, "model": "", **options}
+        chosen = {"prompt": [], "session": "", "continue_last": False, "model": "", "fallback_model": "", **options}
         self.chat = Chat(self.paths, Namespace(**chosen), {"PATH": "/bin", "SECRET": "x"}, cwd, self.tape)
 
     async def begin_turn(self, text: str = "hello") -> None:

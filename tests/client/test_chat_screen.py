@@ -336,7 +336,7 @@ def home(folder: Path) -> Paths:
     return paths
 
 
-OPTIONS = Namespace(prompt=[], session="", continue_last=False, model="")
+OPTIONS = Namespace(prompt=[], session="", continue_last=False, model="", fallback_model="")
 
 
 def converse(folder: Path, keyboard: PipeInput, script: Callable[[FakeDaemon, Wire], Awaitable[None]]) -> tuple[int, list[str]]:

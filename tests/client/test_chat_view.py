@@ -482,3 +482,32 @@ def test_settings_are_told_when_they_change() -> None:
     script = [("session_configured", {"preferences": preferences, "variables": {"A": None, "B": ""}})]
     assert play(script, transcript) == ["settings: model=a/b, instructions=x y, pinned=false, var.A taken away, var.B="]
     assert transcript.model == "a/b"
+
+
+# --- what a reply relies on, what an input shows ----------------------------------------------------------------------------------
+
+
+def test_sources_stand_below_the_reply() -> None:
+    """Each once, in order; without an address the words it relies on."""
+    cited = [("", "http://a.test/", "A"), ("", "http://a.test/", "A"), ("as said there", "", "")]
+    parts = [{"kind": "citation", "quote": quote, "url": url, "title": title} for quote, url, title in cited]
+    kind, data = message("so it is")
+    assert play([*begun("q"), (kind, {**data, "parts": [*data["parts"], *parts]})], Transcript("s"))[-3:] == [
+        "so it is",
+        "  [1] A http://a.test/",
+        "  [2] as said there",
+    ]
+
+
+def test_images_and_files_are_named() -> None:
+    image = {"kind": "image", "blob": "b", "bytes": 3, "media": "image/png"}
+    file = {"kind": "file", "blob": "b", "bytes": 3, "media": "application/pdf", "name": "a.pdf"}
+    accepted, started = begun("look")[0], begun("look")[1]
+    accepted[1]["parts"] = [text("look"), image, file]
+    assert play([accepted, started], Transcript("s"))[:3] == ["> look", "  [image/png]", "  [a.pdf]"]
+
+
+def test_an_answer_sent_back_is_told() -> None:
+    """The answer that follows is another paragraph."""
+    told = play([*begun("q"), message("seven"), ("answer_rejected", {"turn": 1, "reason": "no"})], Transcript("s"))
+    assert told[-1] == "── the answer does not follow the schema; asked again ──"

@@ -14,7 +14,7 @@ import pytest
 
 from agentwire import errors
 from tests.client.cli import Answer, agentctl, end, start
-from tests.fakes.daemon_server import SESSION, Act, Die, FakeDaemon, Finish, Lag, Message, Say, Until, denied
+from tests.fakes.daemon_server import SESSION, Act, Die, FakeDaemon, Finish, Lag, Log, Message, Say, Until, denied
 
 HELLO: list[Act] = [Say("hel"), Say("lo"), Finish()]
 
@@ -295,3 +295,85 @@ def test_closed_stdin(home: Path) -> None:
             check=False,
         )
     assert (process.returncode, process.stdout) == (0, b"hello\n")
+
+
+# --- what goes with a prompt ------------------------------------------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+STORED = {"blob/put": {"received": 1}}
+
+
+def test_attached_files_are_put_before_the_prompt(home: Path, tmp_path: Path) -> None:
+    """By what they are, whatever they are called; a long one in pieces."""
+    files = {"chart.txt": PNG, "paper": b"%PDF-1.7 " + bytes(300_000), "notes.md": b"# hi", "data": b"\x00\xff"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    arguments = [word for name in files for word in ("--attach", str(tmp_path / name))]
+    answer, daemon = run(home, HELLO, "what is it?", *arguments, answers=STORED)
+    assert answer.code == 0
+    (prompt,) = daemon.asked("session/prompt")
+    assert [(part["kind"], part.get("media"), part.get("name")) for part in prompt["parts"]] == [
+        ("text", None, None),
+        ("image", "image/png", None),
+        ("file", "application/pdf", "paper"),
+        ("file", "text/markdown", "notes.md"),
+        ("file", "application/octet-stream", "data"),
+    ]
+    assert [piece["offset"] for piece in daemon.asked("blob/put")] == [0, 0, 262_144, 0, 0]
+    assert [name for name, _ in daemon.requests][-1] == "session/prompt"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.mkdir(), "is no file"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (os.mkfifo, "is no file"),
+    ],
+)
+def test_what_cannot_be_attached(home: Path, tmp_path: Path, make: Any, said: str) -> None:
+    """One sentence, exit 2, and nothing is asked of the daemon."""
+    make(tmp_path / "x")
+    answer, daemon = run(home, HELLO, "hi", "--attach", str(tmp_path / "x"))
+    assert answer.code == 2
+    assert said in answer.err
+    assert not daemon.requests
+
+
+def test_answer_by_a_schema(home: Path, tmp_path: Path) -> None:
+    """The schema goes with the prompt; of two answers only the one that counts is on stdout."""
+    (tmp_path / "s.json").write_text('{"type": "object"}')
+    rejected = Log("answer_rejected", {"turn": 1, "reason": "Your answer is not valid"})
+    turn: list[Act] = [Say("seven"), Message(), rejected, Say('{"age": 7}'), Finish()]
+    answer, daemon = run(home, turn, "how old?", "--json-schema", str(tmp_path / "s.json"))
+    assert (answer.code, answer.out) == (0, '{"age": 7}\n')
+    assert "asked again" in answer.err
+    assert daemon.asked("session/prompt")[0]["schema"] == {"type": "object"}
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "expected an object"), (None, "No such file")])
+def test_no_schema(home: Path, tmp_path: Path, text: str | None, said: str) -> None:
+    """Exit 2, before anything is asked of the daemon."""
+    if text is not None:
+        (tmp_path / "s.json").write_text(text)
+    answer, daemon = run(home, HELLO, "hi", "--json-schema", str(tmp_path / "s.json"))
+    assert answer.code == 2
+    assert said in answer.err
+    assert not daemon.requests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "created", "prompted"),
+    [
+        (("--fallback-model", "b/y,c/z"), "fake/one,b/y,c/z", ""),
+        (("--model", "a/x", "--fallback-model", "b/y, a/x"), "a/x,b/y", ""),
+        (("-s", SESSION, "--fallback-model", "b/y"), None, "fake/one,b/y"),
+    ],
+)
+def test_fallback_models(home: Path, arguments: tuple[str, ...], created: str | None, prompted: str) -> None:
+    """Behind the model that is asked first, whoever chose that; each once."""
+    answer, daemon = run(home, HELLO, "hi", *arguments)
+    assert answer.code == 0
+    assert [params["model"] for params in daemon.asked("session/create")] == ([] if created is None else [created])
+    assert daemon.asked("session/prompt")[0]["model"] == prompted
