@@ -200,7 +200,8 @@ class Transcript:
 
     def _assistant_message(self, data: Data) -> list[Line]:
         news = self._reconcile(data, lambda draft: draft.settle(data["parts"])) + self._flush()
-        news += render.sources(data["parts"])
+        if sources := render.sources(data["parts"]):
+            news += [*(self.draft.print_out(flush=True) if self.draft else []), *sources]
         match data["stop"]:
             case "length":
                 news.append(render.seam("the reply reached its length limit"))
