@@ -252,12 +252,31 @@ class SessionView:
 
 
 @frozen(kw_only=True)
+class LongPrice:
+    """A `Price` of requests with more than `tokens` tokens of input."""
+
+    tokens: int
+    input: float
+    output: float
+    cached: float
+
+
+@frozen(kw_only=True)
 class Price:
-    """US dollars for a million tokens. `cached`: input that the vendor had in its cache."""
+    """US dollars for a million tokens. `cached`: input that the vendor had in its cache.
+
+    `above`: what a request costs that is longer, all of it.
+    """
 
     input: float
     output: float
     cached: float
+    above: tuple[LongPrice, ...] = ()
+
+    def at(self, tokens: int) -> Price:
+        """The price of one request with so many tokens of input."""
+        longer = max((one for one in self.above if tokens > one.tokens), key=lambda one: one.tokens, default=None)
+        return self if longer is None else Price(input=longer.input, output=longer.output, cached=longer.cached)
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from agentwire import types
 from agentwire.convert import plain
-from agentwire.types import Part, Usage
+from agentwire.types import LongPrice, Part, Price, Usage
 from tests.wire.strategies import values
 
 CLASSES = [cls for cls in vars(types).values() if isinstance(cls, type) and attrs.has(cls)]
@@ -37,3 +37,11 @@ def test_usage_adds_up(one: Usage, other: Usage) -> None:
     total = one + other
     assert plain(total) == {name: value + plain(other)[name] for name, value in plain(one).items()}
     assert one + Usage() == one
+
+
+def test_long_requests_have_their_own_price() -> None:
+    """Above a number of tokens of input all of a request costs what the longest step below it says."""
+    longer = [LongPrice(tokens=tokens, input=price, output=price, cached=0.1) for tokens, price in ((100, 2.0), (200, 3.0))]
+    price = Price(input=1.0, output=1.0, cached=0.1, above=tuple(longer))
+    assert [price.at(tokens).input for tokens in (0, 100, 101, 200, 201)] == [1.0, 1.0, 2.0, 2.0, 3.0]
+    assert price.at(300).above == ()
