@@ -200,8 +200,7 @@ class Transcript:
 
     def _assistant_message(self, data: Data) -> list[Line]:
         news = self._reconcile(data, lambda draft: draft.settle(data["parts"])) + self._flush()
-        if sources := render.sources(data["parts"]):
-            news += [*(self.draft.print_out(flush=True) if self.draft else []), *sources]
+        news += render.sources(data["parts"])
         match data["stop"]:
             case "length":
                 news.append(render.seam("the reply reached its length limit"))

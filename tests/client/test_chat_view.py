@@ -492,8 +492,9 @@ def test_sources_stand_below_the_reply() -> None:
     cited = [("", "http://a.test/", "A"), ("", "http://a.test/", "A"), ("as said there", "", "")]
     parts = [{"kind": "citation", "quote": quote, "url": url, "title": title} for quote, url, title in cited]
     kind, data = message("so it is")
-    assert play([*begun("q"), (kind, {**data, "parts": [*data["parts"], *parts]})], Transcript("s"))[-3:] == [
+    assert play([*begun("q"), (kind, {**data, "parts": [*data["parts"], *parts]})], Transcript("s"))[-4:] == [
         "so it is",
+        "",
         "  [1] A http://a.test/",
         "  [2] as said there",
     ]
