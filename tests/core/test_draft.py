@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.draft import Draft
-from agentd.ports import PartStart, PartText, Spent, Stop
+from agentd.ports import Cited, PartStart, PartText, Sealed, Spent, Stop
 from agentwire.events import encode_body
-from agentwire.types import Text, ToolCall, Usage
+from agentwire.types import Citation, Reasoning, Text, ToolCall, Usage
 
 PIECES = st.lists(st.text(max_size=8), max_size=12)
 
@@ -100,3 +100,34 @@ def test_a_draft_ends_before_a_chunk_that_cannot_be_read(damaged: bytes) -> None
         draft.feed([PartText(0, piece)])
         chunks.append(draft.take_unsaved() or b"")
     assert Draft.restore(1, 0, [chunks[0], damaged, chunks[1]]).partial() == (Text(text="before"),)
+
+
+SEAL = {"provider": "p", "signature": "s"}
+SOURCE = Citation(url="http://a.test/", title="A", quote="so it is")
+
+
+def test_seals_and_citations_are_kept() -> None:
+    """A thought keeps what its vendor wants back, also one without words; a citation is a part of its own, shown by its address."""
+    draft = Draft(1, 0)
+    draft.feed([PartStart(0, "reasoning"), PartText(0, "hm"), Sealed(0, SEAL), PartStart(1, "reasoning"), Sealed(1, SEAL)])
+    event = draft.feed([PartStart(2, "text"), PartText(2, "yes"), Cited(3, SOURCE)])
+    assert event is not None
+    assert [(part.type, part.text, part.name) for part in event.parts] == [("text", "yes", ""), ("citation", "http://a.test/", "A")]
+    assert draft.reply("c") == (Reasoning(text="hm", vendor=SEAL), Reasoning(text="", vendor=SEAL), Text(text="yes"), SOURCE)
+
+
+def test_a_saved_citation_has_its_address() -> None:
+    """After a crash the quote is gone: it was not saved with the draft."""
+    draft = Draft(1, 0)
+    draft.feed([Cited(0, SOURCE)])
+    chunk = draft.take_unsaved()
+    assert chunk is not None
+    assert Draft.restore(1, 0, [chunk]).reply("c") == (Citation(url="http://a.test/", title="A"),)
+
+
+def test_seals_and_citations_have_no_more_room_than_text() -> None:
+    """What does not fit is left out; the reply stays within its event."""
+    draft = Draft(1, 0)
+    draft.feed([PartStart(0, "reasoning"), PartText(0, "hm"), Sealed(0, {"provider": "p", "data": "x" * 800_000})])
+    draft.feed([Cited(1, Citation(quote="x" * 800_000)), Sealed(7, SEAL)])
+    assert draft.reply("c") == (Reasoning(text="hm"),)
