@@ -50,9 +50,12 @@ class Decoder(Protocol):
 
 
 class Dialect(Protocol):
-    """`path` of the requests that stream, `models_path` of the list of models, both behind the base URL. `content_types`: what the
-    body of a stream may call itself."""
+    """`base`: the address of the vendor's own host, for which no other is configured, and `keyed`: whether that one wants an API
+    key. `path` of the requests that stream and `models_path` of the list of models come behind the address. `content_types`: what
+    the body of a stream may call itself."""
 
+    base: str
+    keyed: bool
     path: str
     models_path: str
     content_types: Sequence[str]
@@ -60,7 +63,7 @@ class Dialect(Protocol):
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
         """The body in blocks. Keeps what it encoded of each session: a history only grows at its end."""
 
-    def decoder(self, who: str, prompt: Prompt) -> Decoder:
+    def decoder(self, who: str, prompt: Prompt, data: ModelData) -> Decoder:
         """For the reply to `prompt`. `who`: the host, for error messages."""
 
     def refused(self, who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
@@ -74,5 +77,5 @@ class Dialect(Protocol):
 
 
 Rehearse = Callable[["httpx2.AsyncClient", str, str, Mapping[str, str]], Awaitable[None]]
-"""(http, base URL, key, further headers): let the vendor's SDK send its streaming request through `http`, which sends it nowhere: the
-endpoint learns its address and headers from it."""
+"""(http, base URL, key, further headers): let the vendor's SDK send its streaming request through `http`, which sends it nowhere:
+the endpoint learns its address and headers from it. ValueError for what the SDK refuses."""
