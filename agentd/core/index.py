@@ -1,16 +1,17 @@
-"""The session index: one row a session, kept by the store in the same transaction as the events it derives from."""
+"""The session index, one row a session, and the sums of model requests: kept by the store in the same transaction as the events
+they derive from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agentd.core.state import title_of
-from agentd.ports import IndexChange
+from agentd.ports import IndexChange, UsageChange
 from agentwire import events as ev
 
 
-def index_change(body: Any) -> IndexChange | None:
-    """What `body` does to its session's row; None for the many events that do nothing to it."""
+def index_change(body: Any) -> IndexChange | UsageChange | None:
+    """What `body` does to its session's row or sums; None for the many events that do nothing to them."""
     match body:
         case ev.SessionCreated(title=title, cwd=cwd, model=model, parent=parent):
             fresh = {"title": title, "cwd": cwd, "model": model, "parent": parent, "status": "idle", "turns": 0, "queued": 0}
@@ -32,6 +33,8 @@ def index_change(body: Any) -> IndexChange | None:
             return IndexChange(set={"status": "awaiting_approval"})
         case ev.ApprovalAnswered():
             return IndexChange(set={"status": "running"})
+        case ev.AssistantMessage(model=model, usage=usage, cost=cost, estimated=estimated):
+            return UsageChange(model=model, usage=usage, cost=cost, estimated=estimated)
         case ev.TurnFinished():
             return IndexChange(set={"status": "idle"})
         case _:

@@ -28,7 +28,21 @@ from agentd.ports.models import (
     size_of,
 )
 from agentd.ports.processes import Process, Profile, Spawner
-from agentd.ports.storage import Adopt, Clock, IdemKey, IndexChange, Indexer, Keeper, NewEvent, Sleeper, Store
+from agentd.ports.storage import (
+    Adopt,
+    Clock,
+    IdemKey,
+    IndexChange,
+    Indexer,
+    Keeper,
+    NewEvent,
+    Sleeper,
+    Store,
+    UsageChange,
+    UsageFilter,
+    UsageKey,
+    day_of,
+)
 from agentd.ports.tools import ToolContext, ToolOutcome, ToolSource, ToolSpec
 
 __all__ = [
@@ -64,7 +78,11 @@ __all__ = [
     "ToolOutcome",
     "ToolSource",
     "ToolSpec",
+    "UsageChange",
+    "UsageFilter",
+    "UsageKey",
     "attached_to",
     "calls_of",
+    "day_of",
     "size_of",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import Factory, frozen
 
 from agentwire.events import Event
-from agentwire.types import BackupInfo, SessionFilter, SessionInfo, StoreInfo
+from agentwire.types import BackupInfo, SessionFilter, SessionInfo, StoreInfo, Usage, UsageRow
+
+_DAY = 86400
 
 
 @frozen
@@ -41,6 +43,31 @@ class IndexChange:
 
 
 @frozen(kw_only=True)
+class UsageChange:
+    """A model request that is to be counted for the session's user, on the day of the event. `cost` None: nobody knows."""
+
+    model: str
+    usage: Usage
+    cost: float | None
+    estimated: bool
+
+
+@frozen(kw_only=True)
+class UsageFilter:
+    """Which requests: all conditions hold; an empty one holds always. Days as `day_of` numbers them, both included."""
+
+    user: str = ""
+    session: str = ""
+    since: int | None = None
+    until: int | None = None
+
+
+def day_of(at: float) -> int:
+    """The day of a time, in UTC, counted from the epoch."""
+    return int(at // _DAY)
+
+
+@frozen(kw_only=True)
 class Adopt:
     """Blobs of stream `source` that the new stream refers to as well."""
 
@@ -49,7 +76,9 @@ class Adopt:
     blobs: frozenset[str]
 
 
-Indexer = Callable[[Any], IndexChange | None]
+UsageKey = Literal["all", "day", "session", "model", "user"]
+Indexer = Callable[[Any], IndexChange | UsageChange | None]
+"""What an event does to the rows that are derived from it."""
 
 
 class Store(Protocol):
@@ -126,6 +155,12 @@ class Store(Protocol):
 
     async def users(self) -> Sequence[str]:
         """Who has sessions."""
+
+    async def usage(self, by: UsageKey, which: UsageFilter, *, limit: int) -> Sequence[UsageRow]:
+        """Sums of requests: days newest first, else what cost most first. `all`: one row without a key, or none.
+
+        A day's key is its date. Requests of sessions that were deleted have the session "".
+        """
 
     @property
     def full(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the events say about the rows that are made from them: the session index and the references to blobs.
+"""What the events say about the rows that are made from them: the session index, the sums of requests, the references to blobs.
 
 The writer keeps these rows up to date as it goes (sqlite.py); here they are made from nothing, for checks and repairs.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import apsw
 from attrs import define, field
 
-from agentd.ports import Indexer
+from agentd.ports import IndexChange, Indexer, UsageChange
+from agentd.store import usage
 from agentd.store.sums import proven
 from agentwire.convert import structure_body
 
@@ -23,17 +24,22 @@ _EVENTS = "SELECT seq, kind, version, at, data, sum FROM event WHERE stream = ? 
 
 @define
 class Derived:
-    """Of one stream: its row in the index (None: it has none), and the blobs its events name."""
+    """Of one stream: its row in the index (None: it has none), the sums of its requests, and the blobs its events name."""
 
     row: dict[str, Any] | None = None
+    sums: usage.Sums = field(factory=dict)
     blobs: set[str] = field(factory=set)
 
     def take(self, index: Indexer, stream: str, user: str, at: float, body: Any, data: bytes) -> None:
         """The stream's next event."""
         self.blobs.update(name.decode() for name in _BLOB.findall(data))
-        change = index(body)
-        if change is None:
-            return
+        match index(body):
+            case IndexChange() as change:
+                self._change(change, stream, user, at)
+            case UsageChange() as change:
+                usage.take(self.sums, user, at, change)
+
+    def _change(self, change: IndexChange, stream: str, user: str, at: float) -> None:
         if change.create:
             times = {"created_at": at, "updated_at": at}
             self.row = {"id": stream, "user": user, "pinned": 0, "parent": "", **times, **change.set}
@@ -68,6 +74,8 @@ def indexed(db: apsw.Connection, stream: str) -> dict[str, Any] | None:
 def rebuild(db: apsw.Connection, index: Indexer, streams: Iterable[str]) -> None:
     """Make the rows of these streams anew, and remove what belongs to none; within the caller's transaction."""
     db.execute("DELETE FROM session WHERE id NOT IN (SELECT name FROM stream)")
+    for stranger in usage.strangers(db):
+        usage.replace(db, stranger, {})
     db.execute("DELETE FROM blob_reference WHERE stream NOT IN (SELECT id FROM stream) OR blob NOT IN (SELECT id FROM blob)")
     for stream in streams:
         owners: list[Any] = db.execute("SELECT id, user FROM stream WHERE name = ?", (stream,)).fetchall()
@@ -76,6 +84,7 @@ def rebuild(db: apsw.Connection, index: Indexer, streams: Iterable[str]) -> None
             db.execute("DELETE FROM session WHERE id = ?", (stream,))
             if found.row is not None:
                 insert(db, "session", found.row)
+            usage.replace(db, stream, found.sums)
             statement = "INSERT OR IGNORE INTO blob_reference SELECT ?, id FROM blob WHERE sha256 = ?"
             db.executemany(statement, [(number, name) for name in sorted(found.blobs)])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import apsw
 import msgspec
 
-from agentd.store import blob
+from agentd.store import blob, usage
+from agentd.store.migrations import has_table
 from agentd.store.transaction import opened, transaction
 
 _ITS_BLOBS = """
@@ -23,6 +24,8 @@ def erase_stream(db: apsw.Connection, number: int, name: str) -> None:
     for table in ("event", "draft", "snapshot", "blob_reference"):
         db.execute(f"DELETE FROM {table} WHERE stream = ?", (number,))  # noqa: S608
     db.execute("DELETE FROM session WHERE id = ?", (name,))
+    if has_table(db, "usage"):  # a backup may be of an older schema
+        usage.keep_sums(db, name)
     db.execute("DELETE FROM stream WHERE id = ?", (number,))
 
 

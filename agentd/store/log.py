@@ -18,7 +18,7 @@ import structlog
 import trio
 from attrs import define
 
-from agentd.ports import Adopt, Clock, IdemKey, NewEvent
+from agentd.ports import Adopt, Clock, IdemKey, NewEvent, UsageFilter, UsageKey
 from agentd.steady import Steady
 from agentd.store import blob
 from agentd.store.check import BROKEN
@@ -26,7 +26,7 @@ from agentd.store.reader import Reader
 from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
 from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
-from agentwire.types import SessionFilter, SessionInfo
+from agentwire.types import SessionFilter, SessionInfo, UsageRow
 
 log = structlog.get_logger()
 
@@ -286,6 +286,9 @@ class EventLog:
 
     async def users(self) -> Sequence[str]:
         return await self._read(self._reader.users)
+
+    async def usage(self, by: UsageKey, which: UsageFilter, *, limit: int) -> Sequence[UsageRow]:
+        return await self._read(self._reader.usage, by, which, limit)
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         # Shielded like the commit: apsw would turn the caller's deadline into an error in the middle of a read.

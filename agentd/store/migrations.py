@@ -1,13 +1,19 @@
 """The schema, as steps by `PRAGMA user_version`. A released step is never edited; a new one is added behind it.
 
-The event table is the truth; session, draft, snapshot and idempotency rows are derived from it or disposable. Streams and kinds
-have small numbers and short names in the rows: a 300-character message must not cost 600 bytes on disk.
+The event table is the truth; session, usage, draft, snapshot and idempotency rows are derived from it or disposable. Streams and
+kinds have small numbers and short names in the rows: a 300-character message must not cost 600 bytes on disk.
 """
 
 from __future__ import annotations
 
-import apsw
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+import apsw
+import msgspec
+
+from agentd.store import blob
 from agentd.store.transaction import transaction
 from agentwire.errors import ConfigError
 
@@ -17,7 +23,43 @@ BEFORE = ".before-schema-"
 _ABSURD = 1000
 """A version that no release will have: a damaged header."""
 
-STEPS: tuple[str, ...] = (
+Step = str | Callable[[apsw.Connection], None]
+_Counted = msgspec.defstruct("_Counted", [(name, int, 0) for name in ("input", "cached", "output", "reasoning")])
+_Reply = msgspec.defstruct("_Reply", [("model", str), ("usage", _Counted)])
+
+
+def _count_past_requests(db: apsw.Connection) -> None:
+    """The sums of what was asked before they were kept. What it cost nobody has written down: it counts as unpriced."""
+    db.execute(
+        """
+        CREATE TABLE usage (
+            user TEXT NOT NULL, day INTEGER NOT NULL, session TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL,
+            input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+            cost INTEGER NOT NULL, unpriced INTEGER NOT NULL, estimated INTEGER NOT NULL,
+            PRIMARY KEY (user, day, session, model)
+        ) WITHOUT ROWID;
+        CREATE INDEX usage_by_session ON usage (session);
+        """
+    )
+    sums: dict[tuple[str, int, str, str], Counter[str]] = {}
+    events: Any = db.execute(
+        "SELECT user, at, name, data FROM event JOIN stream ON stream.id = event.stream WHERE kind = 'assistant_message'"
+    )
+    decode = msgspec.json.Decoder(_Reply).decode
+    for user, at, session, data in events:
+        try:
+            reply: Any = decode(blob.unpack(data))
+        except ValueError:  # damaged: whoever reads it will say so
+            continue
+        sums.setdefault((user, int(at // 86400), session, reply.model), Counter()).update(
+            {"requests": 1, "unpriced": 1, **msgspec.structs.asdict(reply.usage)}
+        )
+    names = ("requests", "input", "cached", "output", "reasoning", "cost", "unpriced", "estimated")
+    rows = [(*key, *(found[name] for name in names)) for key, found in sums.items()]
+    db.executemany("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+STEPS: tuple[Step, ...] = (
     """
     CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL);
     CREATE TABLE event (
@@ -59,10 +101,11 @@ STEPS: tuple[str, ...] = (
     CREATE INDEX session_by_parent ON session (user, parent, updated_at DESC, id) WHERE parent <> '';
     CREATE INDEX session_by_age ON session (user, created_at);
     """,
+    _count_past_requests,
 )
 
 
-def migrate(db: apsw.Connection, path: str, steps: tuple[str, ...] = STEPS) -> None:
+def migrate(db: apsw.Connection, path: str, steps: tuple[Step, ...] = STEPS) -> None:
     """Bring the schema up to date in one transaction, after a backup beside the file.
 
     Error handling: a database newer than this code raises ConfigError (exit 78) and is left untouched.
@@ -86,12 +129,19 @@ def refuse_newer(db: apsw.Connection, path: str, known: int = len(STEPS)) -> int
     return version
 
 
-def upgrade(db: apsw.Connection, steps: tuple[str, ...] = STEPS) -> None:
+def upgrade(db: apsw.Connection, steps: tuple[Step, ...] = STEPS) -> None:
     """The steps that are missing, all or none."""
     with transaction(db):
         for step in steps[db.pragma("user_version") :]:
-            db.execute(step)
+            _take(db, step)
         db.pragma("user_version", len(steps))
+
+
+def _take(db: apsw.Connection, step: Step) -> None:
+    if isinstance(step, str):
+        db.execute(step)
+    else:
+        step(db)
 
 
 def is_ours(db: apsw.Connection) -> bool:
@@ -101,7 +151,7 @@ def is_ours(db: apsw.Connection) -> bool:
     try:
         known = [_tables(model)]
         for step in STEPS:
-            model.execute(step)
+            _take(model, step)
             known.append(_tables(model))
     finally:
         model.close()

@@ -9,10 +9,12 @@ from typing import Any
 
 import apsw
 
+from agentd.ports import UsageFilter, UsageKey
 from agentd.store import blob
 from agentd.store.sums import proven, unsealed
+from agentd.store.usage import summed
 from agentwire.events import Event
-from agentwire.types import SessionFilter, SessionInfo
+from agentwire.types import SessionFilter, SessionInfo, UsageRow
 
 _PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
@@ -108,6 +110,9 @@ class Reader:
             "SELECT user FROM next WHERE user IS NOT NULL"
         )
         return [user for (user,) in rows]
+
+    def usage(self, by: UsageKey, which: UsageFilter, limit: int) -> list[UsageRow]:
+        return summed(self.db, by, which, limit)
 
     def count_sessions(self) -> int:
         return int(self.db.execute("SELECT count(*) FROM session").get)

@@ -15,8 +15,8 @@ from typing import Any
 import apsw
 from attrs import define, field
 
-from agentd.ports import Adopt, IdemKey, IndexChange, Indexer
-from agentd.store import blob
+from agentd.ports import Adopt, IdemKey, IndexChange, Indexer, UsageChange
+from agentd.store import blob, usage
 from agentd.store.erasing import erase_stream
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
@@ -197,8 +197,11 @@ class Database:
         stream.head = seq
         if kind in ENDS_DRAFT:
             self.db.execute("DELETE FROM draft WHERE stream = ?", (stream.id,))
-        if change := self._index(new.body):
-            self._reindex(new, change)
+        match self._index(new.body):
+            case IndexChange() as change:
+                self._reindex(new, change)
+            case UsageChange() as change:
+                usage.count(self.db, stream.user, new.at, new.stream, change)
         return Event(
             pos=pos,
             stream=new.stream,

@@ -15,7 +15,7 @@ import trio.lowlevel
 import trio.testing
 
 from agentd.core.index import index_change
-from agentd.ports import Adopt, IdemKey, NewEvent, Store
+from agentd.ports import Adopt, IdemKey, NewEvent, Store, UsageFilter, day_of
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline, open_log
 from agentwire import events as ev
@@ -316,6 +316,22 @@ async def test_index_is_filtered_and_tells_whose_it_is(opener: Opener) -> None:
         assert list(await store.users()) == ["ann", "bob"]
         await store.append([NewEvent("user:bob", "bob", ev.SessionDeleted(session="c"))], erase="c")
         assert list(await store.users()) == ["ann"]
+
+
+async def test_requests_are_summed_up_with_their_events(opener: Opener, clock: SetClock) -> None:
+    """By user and day, of sessions that are there and that are not any more; the next boot finds the same."""
+    async with opener() as store, running(store):
+        await store.append([opened("a"), opened("b", "bob")])
+        await store.append([NewEvent("a", "ann", body) for body in (accepted(1), started(), replied("x"), finished())])
+        clock.time += 86400
+        await store.append([NewEvent("b", "bob", body) for body in (accepted(1), started(), replied("x"), finished())])
+        await store.append([NewEvent("user:ann", "ann", ev.SessionDeleted(session="a"))], erase="a")
+    async with opener() as store, running(store):
+        days = await store.usage("day", UsageFilter(), limit=9)
+        assert [(row.key, row.requests, row.unpriced) for row in days] == [("2027-01-16", 1, 1), ("2027-01-15", 1, 1)]
+        (anns,) = await store.usage("session", UsageFilter(user="ann"), limit=9)
+        assert (anns.key, anns.usage.input, anns.usage.output) == ("", 1, 2)
+        assert list(await store.usage("all", UsageFilter(since=day_of(clock.time) + 1), limit=9)) == []
 
 
 async def test_boots_that_did_not_end_are_told(opener: Opener, clock: SetClock) -> None:

@@ -44,6 +44,7 @@ def test_a_sound_log_has_no_problems(path: Path) -> None:
         ("UPDATE blob SET data = x'0102' WHERE id = 1", "its content is damaged", False),
         ("UPDATE session SET title = 'wrong'", "(title)", True),
         ("UPDATE session SET id = 'nobody' WHERE id LIKE 'a%'", "(missing)", True),
+        ("UPDATE usage SET output = 7 WHERE session <> ''", "the sums of its requests", True),
         ("DELETE FROM blob_reference", "reference to blob", True),
         ("INSERT INTO blob_reference VALUES (99, 99)", "leads nowhere", True),
     ],

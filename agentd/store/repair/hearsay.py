@@ -8,19 +8,22 @@ from typing import Any
 import apsw
 from attrs import field, frozen
 
+from agentd.store import usage
+
 Line = list[tuple[int, float]]
 """What befell a file, as numbers and times: equal for two files of one line."""
 
 
 @frozen
 class Hearsay:
-    """`sessions`: id -> user; `heads`: stream -> number of its events; the others as rows."""
+    """`sessions`: id -> user; `heads`: stream -> number of its events; the others as rows. `erased`: sums of deleted sessions."""
 
     sessions: dict[str, str] = field(factory=dict)
     titles: dict[str, str] = field(factory=dict)
     heads: dict[str, int] = field(factory=dict)
     drafts: list[tuple[int, bytes]] = field(factory=list)
     keys: list[tuple[str, str, str, bytes, float]] = field(factory=list)
+    erased: list[tuple[Any, ...]] = field(factory=list)
     line: Line = field(factory=list)
 
 
@@ -39,6 +42,7 @@ def listen(path: str) -> Hearsay:
             heads=dict(_rows(db, "SELECT name, max(seq) FROM event JOIN stream ON stream.id = stream GROUP BY stream", str, int)),
             drafts=_rows(db, "SELECT stream, data FROM draft ORDER BY id", int, bytes),
             keys=_rows(db, "SELECT user, key, digest, answer, at FROM idempotency", str, str, str, bytes, float),
+            erased=_rows(db, usage.ERASED, *usage.ERASED_TYPES),
             line=line_of(db),
         )
     finally:

@@ -7,7 +7,7 @@ import msgspec
 from attrs import define, field
 
 from agentd.ports import Indexer
-from agentd.store import files, history
+from agentd.store import files, history, usage
 from agentd.store.derived import derive, rebuild
 from agentd.store.erasing import deleted_by, erase_stream
 from agentd.store.repair.hearsay import Hearsay
@@ -44,6 +44,7 @@ class Merge:
             self._blobs(stream)
         self.db.execute("DELETE FROM snapshot")
         rebuild(self.db, self.index, touched)
+        usage.recall(self.db, self.heard.erased)
         self._drafts(touched)
         self._keys()
         if self.lost_blobs:

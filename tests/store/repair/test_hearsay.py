@@ -16,6 +16,7 @@ def test_a_whole_log_says_everything(tmp_path: Path) -> None:
     heard = listen(str(path))
     assert heard.sessions == dict.fromkeys(("a" * 32, "b" * 32, "d" * 32), "ann") and heard.titles["d" * 32] == "later"
     assert heard.heads == {"a" * 32: 37, "b" * 32: 9, "d" * 32: 31, "user:ann": 1}
+    assert heard.erased == [("ann", 20833, "fake/model", 1, 1, 0, 2, 0, 0, 1, 0)]
     assert [data for _, data in heard.drafts] == [b'[20,0,[[0,"text","","half a repl"]]]']
     assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == before
 

@@ -63,11 +63,14 @@ def test_the_write_ahead_log_is_read_as_far_as_it_is_committed(tmp_path: Path) -
 
 def test_a_broken_write_ahead_log_says_how_much_is_behind_the_break(tmp_path: Path) -> None:
     """SQLite reads nothing behind it; here the frames are found, and the commits among them counted."""
-    path = lived(tmp_path / "agentd.db").leave(tmp_path / "left")
+    log = lived(tmp_path / "agentd.db")
+    for number in range(8, 11):
+        log.turn("d" * 32, number, "more")
+    path = log.leave(tmp_path / "left")
     wal = Path(f"{path}-wal")
     whole = read_wal(wal.read_bytes())
     assert whole.readable and not whole.beyond and not whole.lost_commits
-    flip(wal, [32 + 5 * (24 + 4096) + 100])
+    flip(wal, [32 + 15 * (24 + 4096) + 100])
     broken = read_wal(wal.read_bytes())
     assert broken.readable and broken.lost_commits > 2 and len(broken.beyond) > 10
     flip(wal, range(32))
