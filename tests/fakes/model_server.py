@@ -55,7 +55,8 @@ _PATIENCE = 10.0  # seconds a test waits for a condition before it fails instead
 
 class ScriptedModelServer:
     """See the module's head. `seen`: the model requests in order; `connections`: TCP connections accepted; `left`: answers that the
-    client broke off; `listed`, `pulls`: how often it was asked for its models, and to fetch one. Attributes may be read at any time from the same event loop."""
+    client broke off; `listed`, `pulls`: how often it was asked for its models, and to fetch one. Attributes may be read at any time
+    from the same event loop."""
 
     def __init__(self, script: Sequence[Answer] | Choose, *, models: Sequence[str] = ("scripted-1",)) -> None:
         self.choose = script if callable(script) else in_order(script)
