@@ -8,7 +8,7 @@ pattern last. Everything that is asked of it for each request is worked out once
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -21,6 +21,10 @@ from agentwire.types import LongPrice, Price
 Effort = Literal["", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SNAPSHOT = re.compile(r"-(latest|\d{4}-\d{2}-\d{2}|20\d{6}|\d{4})$")
+
+
+def _words(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(words)
 
 
 @frozen(kw_only=True)
@@ -51,7 +55,7 @@ class ModelData:
     efforts: tuple[str, ...] = ()
     temperature: float | None = None
     price: Price | None = None
-    quirks: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    quirks: frozenset[str] = field(default=frozenset(), converter=_words)
     extra: Mapping[str, Any] = Factory(dict)
     known: bool = False
 

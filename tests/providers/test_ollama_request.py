@@ -152,7 +152,7 @@ def test_a_schema() -> None:
         (ModelData(thinking=True), True),
         (ModelData(thinking=True, effort="high"), True),
         (ModelData(thinking=True, effort="none"), False),
-        (ModelData(thinking=True, effort="none", quirks=frozenset(("always-thinking",))), True),
+        (ModelData(thinking=True, effort="none", quirks=["always-thinking"]), True),
         (ModelData(thinking=True, efforts=("low", "medium", "high")), True),
         (ModelData(thinking=True, efforts=("low", "medium", "high"), effort="max"), "high"),
         (ModelData(thinking=True, efforts=("low", "medium", "high"), effort="none"), "low"),
