@@ -49,13 +49,19 @@ _ADVICE: Mapping[type[ProviderError], str] = {
 
 def classify(who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
     """The error for a failed answer of `who`. `status` None: the error came inside the stream. `retry_after` in seconds."""
-    error = body.get("error", body) if isinstance(body, Mapping) else body
-    said, code = _said(error), ""
+    error = error_in(body)
+    said, code = words(error), ""
     if isinstance(error, Mapping):
         code = f"{error.get('code') or ''} {error.get('type') or ''}"
         if status is None and isinstance(error.get("code"), int):
             status = error["code"]
-    cls = _class(status, code, said)
+    return failure(_class(status, code, said), who, status, said, retry_after=retry_after)
+
+
+def failure(
+    cls: type[ProviderError], who: str, status: int | None, said: str, *, retry_after: float | None = None
+) -> ProviderError:
+    """The error, in a sentence that says whose it is, what its host `said`, and what to do."""
     text = f"{who} answered {status}" if status is not None else f"{who} reported an error in its reply"
     text = f"{text}: {said}" if said else f"{text}."
     if advice := _ADVICE.get(cls):
@@ -76,7 +82,12 @@ def _class(status: int | None, code: str, said: str) -> type[ProviderError]:
     return _STATUS.get(status, BadRequest)
 
 
-def _said(error: object) -> str:
+def error_in(body: object) -> object:
+    """What an answer says under `error`; all of it, if it has no such field."""
+    return body.get("error", body) if isinstance(body, Mapping) else body
+
+
+def words(error: object) -> str:
     """The host's own words, on one line."""
     if isinstance(error, Mapping):
         error = error.get("message") or error.get("detail") or error.get("msg") or ""
