@@ -15,8 +15,10 @@ import structlog
 import trio
 
 from agentd.core import answers, decide
+from agentd.core.accounts import Accounts
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
+from agentd.core.costs import Asked
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
 from agentd.core.live import DraftSaver, Live
@@ -24,7 +26,7 @@ from agentd.core.prompt import Facts, build_prompt
 from agentd.core.settings import Current
 from agentd.core.state import Call, SessionState
 from agentd.core.tools import Planner, Tools, finished
-from agentd.ports import Build, Clock, Delta, ModelLimits, Models, Prompt, Store, ToolContext, ToolOutcome
+from agentd.ports import Build, Clock, Delta, ModelLimits, ModelRequest, Models, Prompt, Store, ToolContext, ToolOutcome
 from agentd.steady import Steady
 from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
@@ -53,12 +55,14 @@ class AgentLoop:
         models: Models,
         tools: Tools,
         attachments: Attachments,
+        accounts: Accounts,
         saver: DraftSaver,
         clock: Clock,
         facts: Callable[[], Facts],
         settings: Current,
     ) -> None:
         self._store, self._bus, self._models, self._tools, self._attachments = store, bus, models, tools, attachments
+        self._accounts = accounts
         self._saver, self._clock, self._facts, self._settings = saver, Steady(clock), facts, settings
         self.suspending = False  # the daemon stops: turns pause before their next request or question
 
@@ -88,6 +92,7 @@ class AgentLoop:
             bound = _CLOSE_WHEN_FULL if self._store.full else _CLOSE
             with trio.CancelScope(shield=True, deadline=trio.current_time() + bound) as closing:
                 await self._close(live, end)
+            self._accounts.release(live.state.id)
             live.scope = live.request = None
             live.cancel_requested = False
         if closing.cancelled_caught:  # a full disk: as long as it takes, or until the daemon stops
@@ -128,15 +133,18 @@ class AgentLoop:
         request = live.request = live.request or self._models.request(turn.model)
         draft = live.draft = Draft(turn.number, turn.steps)
         error: ProviderError | None = None
+        asked: dict[str, Asked] = {}
         try:
             blobs = await self._attachments.of(state.id, state.messages)
-            await request.drain(self._build(state, blobs), self._sink(live, draft))
+            await request.drain(self._build(state, blobs, asked), self._sink(live, draft, request))
         except _ReplyTooLong:
             draft.stop = "length"
         except ProviderError as failure:
             error = failure
         finally:
-            draft.model = request.model
+            draft.model, draft.asked = request.model, asked.get(request.model)
+        if draft.asked is not None:
+            self._accounts.learn(draft.model, draft.asked, draft.usage)
         if error is None:
             live.request = None
             await self._append(live, await self._reply(live, draft))
@@ -144,19 +152,24 @@ class AgentLoop:
             await self._seam(live, draft, error)
         live.draft = None
 
-    def _build(self, state: SessionState, blobs: Mapping[str, bytes]) -> Build:
+    def _build(self, state: SessionState, blobs: Mapping[str, bytes], asked: dict[str, Asked]) -> Build:
+        """Each prompt within what all budgets allow; what it will have to be paid for goes into `asked`, by model."""
         facts, tools = self._facts(), self._tools.specs()
 
         def build(model: str, limits: ModelLimits) -> Prompt:
-            return build_prompt(state, limits, facts, tools, model=model, blobs=blobs)
+            limits = self._accounts.calibrated(model, limits)
+            prompt = build_prompt(state, limits, facts, tools, model=model, blobs=blobs)
+            prompt, asked[model] = self._accounts.admit(state, model, limits, prompt)
+            return prompt
 
         return build
 
-    def _sink(self, live: Live, draft: Draft) -> Callable[[Sequence[Delta]], None]:
+    def _sink(self, live: Live, draft: Draft, request: ModelRequest) -> Callable[[Sequence[Delta]], None]:
         stream, bus, saver = live.state.id, self._bus, self._saver
 
         def sink(deltas: Sequence[Delta]) -> None:
             if shown := draft.feed(deltas):
+                draft.model = draft.model or request.model
                 encoded = ev.encode_transient(stream, shown)
                 bus.publish(stream, encoded, None)
                 saver.touch(live)
@@ -173,8 +186,16 @@ class AgentLoop:
             parts = tuple(part for part in parts if not isinstance(part, ToolCall))
         calls = [part for part in parts if isinstance(part, ToolCall)]
         stop = "tool_calls" if calls else "end" if stop == "tool_calls" else stop
+        bill = draft.bill
         message = ev.AssistantMessage(
-            turn=turn.number, step=draft.step, model=draft.model, parts=parts, stop=stop, usage=draft.usage
+            turn=turn.number,
+            step=draft.step,
+            model=draft.model,
+            parts=parts,
+            stop=stop,
+            usage=bill.usage,
+            cost=bill.cost,
+            estimated=bill.estimated,
         )
         planner = Planner(
             tools=self._tools,

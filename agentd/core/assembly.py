@@ -7,6 +7,7 @@ from functools import partial
 
 from attrs import frozen
 
+from agentd.core.accounts import Accounts
 from agentd.core.agent_loop import AgentLoop
 from agentd.core.api import Api, Methods
 from agentd.core.api_contents import ContentMethods
@@ -55,8 +56,9 @@ def assemble(
 ) -> Core:
     """`listing` lists all models, `resolve` makes a model's full name of what a user wrote, `groups` are further methods."""
     bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
-    loop = AgentLoop(store, bus, models, tools, attachments, saver, clock, facts, settings)
-    sessions = Sessions(store, bus, loop)
+    accounts = Accounts(store, models, clock, settings)
+    loop = AgentLoop(store, bus, models, tools, attachments, accounts, saver, clock, facts, settings)
+    sessions = Sessions(store, bus, loop, accounts)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)
     own = (
@@ -72,5 +74,5 @@ def assemble(
         saver=saver,
         upkeep=upkeep,
         api=Api(sessions, (*own, *groups)),
-        recovery=partial(Recovery, store, sessions, tools),
+        recovery=partial(Recovery, store, sessions, tools, accounts),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from agentd.core.answers import MAX_REJECTIONS
+from agentd.core.costs import plus
 from agentd.core.draft import Draft
 from agentd.core.prompt import continuing
 from agentd.core.state import Call, SessionState
@@ -105,11 +106,15 @@ def last_words(state: SessionState, message: ev.AssistantMessage, rejected: str 
     if rejected:
         error = InvalidAnswer(f"the model did not answer as the schema demands, {turn.rejections + 1} times. The last: {rejected}")
         failed = turn_finished(state, "failed", error)
-        return [evolve(failed, steps=message.step + 1, usage=turn.usage + message.usage)]
+        return [_with_last(failed, message)]
     if message.stop not in ("end", "length") or any(queued.delivery == "steer" for queued in state.queue):
         return []
-    whole = turn.usage + message.usage
-    return [ev.TurnFinished(turn=turn.number, outcome="done", steps=message.step + 1, denials=turn.denials, usage=whole)]
+    return [_with_last(turn_finished(state, "done"), message)]
+
+
+def _with_last(end: ev.TurnFinished, message: ev.AssistantMessage) -> ev.TurnFinished:
+    """The end as it is once `message`, which commits together with it, counts too."""
+    return evolve(end, steps=message.step + 1, usage=end.usage + message.usage, cost=plus(end.cost, message.cost))
 
 
 def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError | None = None) -> ev.TurnFinished:
@@ -120,6 +125,7 @@ def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError |
         steps=turn.steps,
         denials=turn.denials,
         usage=turn.usage,
+        cost=turn.cost,
         error=describe(error) if error else None,
     )
 
@@ -127,11 +133,13 @@ def turn_finished(state: SessionState, outcome: TurnOutcome, error: AgentError |
 def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
     """The draft as a message that says it broke off; nothing if there was none.
 
-    It may have no parts: where only half a call was shown, the message says that it is withdrawn.
+    It may have no parts: where only half a call was shown, the message says that it is withdrawn, and where the host had told what
+    it will ask for the input, that it was paid.
     """
     turn = state.open_turn
-    if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not draft.shown:
+    if draft is None or (draft.turn, draft.step) != (turn.number, turn.steps) or not (draft.shown or draft.usage.input):
         return []
+    bill = draft.bill
     return [
         ev.AssistantMessage(
             turn=turn.number,
@@ -139,7 +147,9 @@ def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
             model=draft.model or turn.model,
             parts=draft.partial(),
             stop="interrupted",
-            usage=draft.usage,
+            usage=bill.usage,
+            cost=bill.cost,
+            estimated=bill.estimated,
         )
     ]
 

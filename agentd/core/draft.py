@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from attrs import define, field
 
+from agentd.core.costs import Asked, Bill, bill
 from agentd.ports import Cited, Delta, PartStart, PartText, Sealed, Spent, Stop
 from agentwire.events import Delta as DeltaEvent
 from agentwire.events import DraftPartDelta
@@ -24,7 +25,18 @@ _NAME_LENGTH = 128
 """Characters of a tool's name that are kept: twice what any vendor allows."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(tuple[int, int, list[tuple[int, PartKind, str, str]]])
+
+
+class _Chunk(msgspec.Struct, array_like=True):
+    """What is saved at a time. An earlier release had no `model`."""
+
+    turn: int
+    step: int
+    pieces: list[tuple[int, PartKind, str, str]]
+    model: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
 
 
 @define
@@ -44,16 +56,18 @@ class _Part:
 
 
 class Draft:
-    """One reply on its way. `turn` and `step` name it, `model` who gives it; `stop` is set once it ended cleanly; `full`: more does
-    not fit."""
+    """One reply on its way. `turn` and `step` name it, `model` who gives it, `asked` what was sent there; `stop` is set once it
+    ended cleanly; `full`: more does not fit."""
 
     def __init__(self, turn: int, step: int) -> None:
         self.turn, self.step = turn, step
         self.model = ""
+        self.asked: Asked | None = None
         self.stop: StopReason | None = None
         self.usage = Usage()
         self.unsaved_size = 0  # code points not yet given to `take_unsaved`
         self.full = False
+        self._whole = False  # its host has said that it is over
         self._room = LIMIT  # encoded bytes
         self._parts: dict[int, _Part] = {}
         self._unsaved: list[tuple[int, PartKind, str, str]] = []
@@ -75,7 +89,7 @@ class Draft:
                 case Cited(part=number, citation=citation):
                     shown += self._cite(number, citation)
                 case Stop(reason=reason):
-                    self.stop = reason
+                    self.stop, self._whole = reason, True
                 case Spent(usage=usage):
                     self.usage = usage
         return DeltaEvent(turn=self.turn, step=self.step, parts=tuple(shown)) if shown else None
@@ -130,7 +144,7 @@ class Draft:
         """What came since the last call, for `Store.save_draft`; None if nothing did."""
         if not self._unsaved:
             return None
-        chunk = _encoder.encode((self.turn, self.step, self._unsaved))
+        chunk = _encoder.encode((self.turn, self.step, self._unsaved, self.model))
         self._unsaved = []
         self.unsaved_size = 0
         return chunk
@@ -144,11 +158,12 @@ class Draft:
         draft = cls(turn, step)
         for chunk in chunks:
             try:
-                chunk_turn, chunk_step, pieces = _decoder.decode(chunk)
+                saved = _decoder.decode(chunk)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 break
-            if (chunk_turn, chunk_step) == (turn, step):
-                for number, kind, name, text in pieces:
+            if (saved.turn, saved.step) == (turn, step):
+                draft.model = saved.model
+                for number, kind, name, text in saved.pieces:
                     if number not in draft._parts:
                         draft._begin(number, kind, name)
                     if number in draft._parts:
@@ -156,6 +171,12 @@ class Draft:
         draft._unsaved = []
         draft.unsaved_size = 0
         return draft
+
+    @property
+    def bill(self) -> Bill:
+        """What it has cost so far."""
+        written = sum(part.length for part in self._parts.values())
+        return bill(self.asked, self.usage, written, whole=self._whole)
 
     @property
     def view(self) -> DraftView:

@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from attrs import frozen
 
+from agentd.core.costs import size_of_tools
 from agentd.core.state import SessionState
 from agentd.core.tools import UNKNOWN
 from agentd.ports import Message, ModelLimits, Prompt, ToolSpec, calls_of, size_of
@@ -74,7 +75,7 @@ def build_prompt(
     offered = tuple(tools) if limits.tools else ()
     system = _system(state, limits, facts, offered)
     room = (limits.context - limits.max_output) * limits.chars_per_token
-    budget = int(room) - len(system) - sum(len(spec.description) + len(str(spec.parameters)) for spec in offered)
+    budget = int(room) - len(system) - size_of_tools(offered)
     messages = paired(fit(state.messages, budget))
     return Prompt(
         model=model,

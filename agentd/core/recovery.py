@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from agentd.core import decide
+from agentd.core.accounts import Accounts
 from agentd.core.draft import Draft
 from agentd.core.live import Live
 from agentd.core.sessions import Sessions
@@ -26,8 +27,10 @@ class Recovery:
     `grace`: seconds in which somebody may come to watch a turn with an unknown effect.
     """
 
-    def __init__(self, store: Store, sessions: Sessions, tools: Tools, *, resume: bool, clean: bool, grace: float) -> None:
-        self._store, self._sessions, self._tools = store, sessions, tools
+    def __init__(
+        self, store: Store, sessions: Sessions, tools: Tools, accounts: Accounts, *, resume: bool, clean: bool, grace: float
+    ) -> None:
+        self._store, self._sessions, self._tools, self._accounts = store, sessions, tools, accounts
         self._resume, self._clean, self._grace = resume, clean, grace
 
     async def run(self, work: trio.Nursery) -> None:
@@ -57,6 +60,8 @@ class Recovery:
         await self._tools.refresh()  # what is safe to repeat is a question to today's tools
         turn, draft = live.state.open_turn, live.draft
         safe = frozenset(spec.name for spec in self._tools.specs() if spec.effect in ("read", "idempotent"))
+        if draft is not None:
+            draft.asked = self._accounts.recalled(live.state, draft.model or turn.model)
         doubtful = [call for call in decide.doubtful_calls(live.state, safe) if call.effect == "once"]
         go_on = self._resume and turn.resumes < decide.MAX_RESUMES and (not doubtful or await self._somebody_watches(live))
         if go_on:

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from agentd.core import loading
+from agentd.core.accounts import Accounts
 from agentd.core.agent_loop import AgentLoop
 from agentd.core.bus import Bus
 from agentd.core.live import Live, unknown_session
@@ -31,8 +32,8 @@ log = structlog.get_logger()
 class Sessions:
     """The registry of loaded sessions."""
 
-    def __init__(self, store: Store, bus: Bus, loop: AgentLoop) -> None:
-        self._store, self._bus, self._loop = store, bus, loop
+    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, accounts: Accounts) -> None:
+        self._store, self._bus, self._loop, self._accounts = store, bus, loop, accounts
         self._lives: dict[str, Live] = {}
         self._loading: dict[str, trio.Event] = {}
         self._doomed: set[str] = set()  # sessions that are being deleted without having been loaded
@@ -44,6 +45,7 @@ class Sessions:
     def on_commit(self, event: ev.Event) -> None:
         """Apply and publish one committed event. Synchronous: whoever appended it wakes after this."""
         body = event.body
+        self._accounts.apply(event)
         if isinstance(body, ev.SessionCreated):
             self._lives[event.stream] = Live.of(SessionState(event.stream, event.user))
         if (live := self._lives.get(event.stream)) and not live.broken:
@@ -233,6 +235,7 @@ class Sessions:
 
     async def run_work(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """The nursery of all turns; every turn ends with it."""
+        await self._accounts.load()
         async with trio.open_nursery() as nursery:
             self._work = nursery
             task_status.started(nursery)

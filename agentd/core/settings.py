@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from agentd.core.budget import Budgets
 from agentd.core.permit import Policy
 from agentwire.types import ConfigValue
 
@@ -24,6 +25,7 @@ class Settings:
     unload_after: float
     clean_idle: float = 0.0
     clean_age: float = 0.0
+    budgets: Budgets = Budgets()
     values: tuple[ConfigValue, ...] = ()
     warnings: tuple[str, ...] = ()
 

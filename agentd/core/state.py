@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field
 
+from agentd.core.costs import plus
 from agentd.ports import Message
 from agentwire import events as ev
 from agentwire.types import (
@@ -83,6 +84,7 @@ class Turn:
     max_cost: float = 0.0
     rejections: int = 0
     usage: Usage = Usage()
+    cost: float | None = None
     calls: dict[str, Call] = field(factory=dict)
 
     @property
@@ -92,7 +94,10 @@ class Turn:
 
 @define
 class SessionState:
-    """See the head of the file. `seq` is that of the newest event applied."""
+    """See the head of the file. `seq` is that of the newest event applied.
+
+    `usage` and `cost` are those of all replies; `cost` of those whose price is known, None of none. `unpriced`: how many others.
+    """
 
     id: str
     user: str
@@ -114,6 +119,9 @@ class SessionState:
     messages: list[Message] = field(factory=list)
     turn: Turn | None = None
     cut: Cut = ""  # the newest message goes on in the next event
+    usage: Usage = Usage()
+    cost: float | None = None
+    unpriced: int = 0
 
     def apply(self, event: ev.Event) -> None:
         """Take in the next event. Events of one stream come in seq order without gaps."""
@@ -267,7 +275,9 @@ def _replied(state: SessionState, body: ev.AssistantMessage, _: ev.Event) -> Non
     turn.stop = body.stop
     turn.steered = False
     turn.calls = {}
-    turn.usage = turn.usage + body.usage
+    turn.usage, turn.cost = turn.usage + body.usage, plus(turn.cost, body.cost)
+    state.usage, state.cost = state.usage + body.usage, plus(state.cost, body.cost)
+    state.unpriced += body.cost is None
     if body.stop != "interrupted":
         turn.restarts = 0
 
