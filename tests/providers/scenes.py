@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from attrs import frozen
 
-from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Provider, Spent, Stop
-from agentd.providers.openai import OpenAIProvider
-from agentwire.config import OpenAIConfig, Timeouts
+from agentd.ports import Cited, Delta, Message, PartStart, PartText, Prompt, Provider, Sealed, Spent, Stop
+from agentd.providers.catalog import Catalog
+from agentd.providers.chat_dialect import ChatDialect
+from agentd.providers.endpoint import Endpoint
+from agentwire.config import ProviderConfig, Timeouts
 from agentwire.types import PartKind, StopReason, Text, Usage
 from tests.fakes.model_rules import Choose
 from tests.fakes.model_script import Answer, Call, Reply, Say, Spend, Think
@@ -29,11 +32,12 @@ RICH = Reply(
 
 @frozen
 class Whole:
-    """A reply put together: its parts in order as (type, name, text)."""
+    """A reply put together: its parts in order as (type, name, text), of a citation (its title, its address); what seals them."""
 
     parts: tuple[tuple[PartKind, str, str], ...]
     usage: Usage | None
     stop: StopReason | None
+    seals: tuple[tuple[int, dict[str, Any]], ...] = ()
 
     @property
     def text(self) -> str:
@@ -43,6 +47,7 @@ class Whole:
 def whole(deltas: Iterable[Delta]) -> Whole:
     """Also checks what every stream of deltas promises: a start before the text, parts numbered in order, Stop last."""
     parts: list[tuple[PartKind, str, str]] = []
+    seals: list[tuple[int, dict[str, Any]]] = []
     usage: Usage | None = None
     stop: StopReason | None = None
     for delta in deltas:
@@ -55,11 +60,17 @@ def whole(deltas: Iterable[Delta]) -> Whole:
                 assert text
                 kind, name, before = parts[part]
                 parts[part] = (kind, name, before + text)
+            case Cited(part, citation):
+                assert part == len(parts)
+                parts.append(("citation", citation.title, citation.url))
+            case Sealed(part, vendor):
+                assert parts[part][0] == "reasoning"
+                seals.append((part, vendor))
             case Spent(usage):
                 pass
             case Stop(stop):
                 pass
-    return Whole(tuple(parts), usage, stop)
+    return Whole(tuple(parts), usage, stop, tuple(seals))
 
 
 def body(reply: Reply, voice: type[Voice] = ChatVoice) -> bytes:
@@ -76,17 +87,23 @@ def body(reply: Reply, voice: type[Voice] = ChatVoice) -> bytes:
     return bytes(out)
 
 
+def chat(url: str = "", *keys: str, name: str = "openai", timeouts: Timeouts | None = None, context: int = 0) -> Endpoint:
+    """An endpoint that speaks Chat Completions; its vendor's own without a `url`."""
+    config = ProviderConfig(api_keys=keys, base_url=url, context=context)
+    return Endpoint(name, ChatDialect(name, url), config, timeouts or Timeouts(), Catalog())
+
+
 @asynccontextmanager
 async def wired(
-    script: Sequence[Answer] | Choose, timeouts: Timeouts | None = None, *, key: str = KEY
-) -> AsyncIterator[tuple[ScriptedModelServer, OpenAIProvider]]:
-    """A server that plays `script` and a provider that talks to it."""
+    script: Sequence[Answer] | Choose, timeouts: Timeouts | None = None, *, keys: Sequence[str] = (KEY,)
+) -> AsyncIterator[tuple[ScriptedModelServer, Endpoint]]:
+    """A server that plays `script` and an endpoint that talks to it."""
     async with serve(script) as server:
-        provider = OpenAIProvider(OpenAIConfig(api_key=key, base_url=server.url), timeouts or Timeouts())
+        endpoint = chat(server.url, *keys, timeouts=timeouts)
         try:
-            yield server, provider
+            yield server, endpoint
         finally:
-            await provider.aclose()
+            await endpoint.aclose()
 
 
 async def ask(provider: Provider, prompt: Prompt = HELLO, into: list[Delta] | None = None) -> Whole:
