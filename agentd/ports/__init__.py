@@ -28,6 +28,7 @@ from agentd.ports.models import (
     size_of,
 )
 from agentd.ports.processes import Process, Profile, Spawner
+from agentd.ports.pulls import Fetched, Puller
 from agentd.ports.storage import (
     Adopt,
     Clock,
@@ -52,6 +53,7 @@ __all__ = [
     "Cited",
     "Clock",
     "Delta",
+    "Fetched",
     "IdemKey",
     "IndexChange",
     "Indexer",
@@ -67,6 +69,7 @@ __all__ = [
     "Profile",
     "Prompt",
     "Provider",
+    "Puller",
     "Sealed",
     "Sleeper",
     "Spawner",

@@ -14,6 +14,7 @@ from agentwire.types import (
     DaemonStatus,
     Decision,
     Delivery,
+    ErrorInfo,
     HistoryMessage,
     InputPart,
     ModelInfo,
@@ -89,6 +90,28 @@ class Restart:
 @frozen(kw_only=True)
 class ModelList:
     models: tuple[ModelInfo, ...]
+
+
+@frozen(kw_only=True)
+class PullModel:
+    """Begin to fetch a model, join the pull of it that is under way, or, with its number in `pull`, see how that one is doing."""
+
+    model: str = field(validator=v.and_(v.matches_re(r"[^/\s]+/\S+"), v.max_len(200)))
+    pull: int = 0
+
+
+@frozen(kw_only=True)
+class Pulling:
+    """A pull goes on in the daemon whoever watches it. `completed` of `total` bytes, 0 while nobody knows; `detail`: what its host
+    does at the moment, in its words. `error`: why it failed."""
+
+    model: str
+    pull: int
+    state: Literal["running", "done", "failed"]
+    completed: int = 0
+    total: int = 0
+    detail: str = ""
+    error: ErrorInfo | None = None
 
 
 @frozen(kw_only=True)
@@ -368,6 +391,7 @@ METHODS: dict[str, Method] = {
     "daemon/reload": Method(Empty, Reloaded, "admin"),
     "config/get": Method(Empty, ConfigView, "admin"),
     "model/list": Method(Empty, ModelList, "read"),
+    "model/pull": Method(PullModel, Pulling, "admin"),
     "session/create": Method(CreateSession, SessionInfo, "chat", idempotent=True),
     "session/list": Method(ListSessions, SessionList, "read"),
     "session/get": Method(SessionRef, SessionInfo, "read"),
