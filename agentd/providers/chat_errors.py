@@ -18,11 +18,11 @@ _SAID = 500  # characters of the host's own words in a message
 _WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
     (re.compile(r"insufficient_(quota|balance|credit)|billing_|credit_limit|insufficient balance"), OutOfCredit),
     (re.compile(r"context_length|context_window|exceed_context_size|string_above_max_length"), ContextTooLong),
-    (re.compile(r"content_(filter|policy)|responsible_?ai|safety_violation|moderation"), Refused),
+    (re.compile(r"content_filter|_policy|invalid_prompt|responsible_?ai|safety_violation|moderation"), Refused),
     (re.compile(r"invalid_api_key|authentication|permission_denied|unauthorized"), AuthFailed),
     (re.compile(r"rate_?limit|too_many_requests"), RateLimited),
     (re.compile(r"server_error|internal|overloaded|unavailable|timeout|api_error"), ProviderDown),
-    (re.compile(r"invalid_request|invalid_value|unsupported|not_found"), BadRequest),
+    (re.compile(r"invalid_request|invalid_value|unsupported|not_found|_image|image_|residency"), BadRequest),
 )
 """Looked for in the body's `code` and `type`."""
 
