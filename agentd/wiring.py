@@ -27,8 +27,10 @@ from agentd.heartbeat import Heartbeat
 from agentd.ipc import Listener
 from agentd.log_file import bound_output
 from agentd.ports import Provider
+from agentd.providers.catalog import Catalog
+from agentd.providers.chat_dialect import ChatDialect
+from agentd.providers.endpoint import Endpoint
 from agentd.providers.local import LocalProvider
-from agentd.providers.openai import OpenAIProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store import files
@@ -39,13 +41,13 @@ from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.functions import FunctionTools
 from agentwire import __version__
-from agentwire.config import Config
+from agentwire.config import Config, ProviderConfig
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
 from agentwire.types import ModelInfo, ProviderStatus
 
 _DAY = 86400.0
-_Providers = dict[str, LocalProvider | OpenAIProvider]
+_Providers = dict[str, LocalProvider | Endpoint]
 _DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
 
 
@@ -100,9 +102,11 @@ def check(config: Config) -> None:
 
 def _providers(config: Config) -> _Providers:
     local, openai = config.providers.local, config.providers.openai
+    keys = (openai.api_key,) if openai.api_key else ()
+    asked = ProviderConfig(api_keys=keys, base_url=openai.base_url, context=openai.context if openai.base_url else 0)
     return {
         "local": LocalProvider(local, config.timeouts, config.paths.models, config.paths.runtime, TrioSpawner()),
-        "openai": OpenAIProvider(openai, config.timeouts),
+        "openai": Endpoint("openai", ChatDialect("openai", openai.base_url), asked, config.timeouts, Catalog()),
     }
 
 

@@ -1,288 +1,82 @@
-"""OpenAI's Chat Completions dialect, sans-IO: the response's bytes in any split -> deltas (the request: chat_request.py).
+"""OpenAI's Chat Completions dialect, of OpenAI itself and of all who speak it: what is asked (chat_request.py), and what is said
+(chat_decoder.py, chat_errors.py). Sans-IO.
 
-Theory of operation: `ChatDecoder` reads the events of one streamed reply. All that one `feed` brought becomes at most one
-`PartText` per part: the caller pays per read, not per token. The reply's `Stop` is held back until `[DONE]` or the end of the body:
-usage comes after the finish reason, and `Stop` is last.
-
-Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
+Reasoning that its host wants back is sealed with the provider's name alone: what another one made is told apart from it, and
+reasoning that nobody wants back costs no byte in the log.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from agentd.ports import Delta, PartStart, PartText, Spent, Stop
+from agentd.ports import Prompt
+from agentd.providers.catalog import ModelData
+from agentd.providers.chat_decoder import ChatDecoder
 from agentd.providers.chat_errors import classify
-from agentd.providers.sse import SseError, SseReader
-from agentwire.errors import ProviderDown, ProviderError
-from agentwire.types import PartKind, StopReason, Usage
+from agentd.providers.chat_request import ChatRequests, echoes
+from agentd.providers.dialect import Listed, Rehearse
+from agentwire.errors import ProviderError
 
-
-class _Function(Struct, gc=False):
-    name: str | None = None
-    arguments: Any = None  # a string; some hosts send the object itself
-
-
-class _CallDelta(Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _DeltaBody(Struct, gc=False):
-    content: str | None = None
-    reasoning_content: str | None = None  # DeepSeek, Qwen, llama.cpp, vLLM
-    reasoning: str | None = None  # OpenRouter, Ollama
-    refusal: str | None = None
-    tool_calls: list[_CallDelta] | None = None
-
-
-class _Choice(Struct, gc=False):
-    delta: _DeltaBody | None = None
-    finish_reason: str | None = None
-    index: int | None = 0
-
-
-class _InputDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-
-
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
-
-_REASONS: Mapping[str, StopReason] = {
-    "stop": "end",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "length": "length",
-    "max_tokens": "length",
-    "content_filter": "refused",
+VENDORS: Final[Mapping[str, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "deepseek": "https://api.deepseek.com",
+    "qwen": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
 }
-"""Any other word means that the model stopped by itself ("eos", "end_turn", ...)."""
+"""The base URLs of the vendors that speak it, by their providers' names."""
+
+_OFFICIAL = ".api.openai.com"
+"""OpenAI's own hosts, with a dot before them: there are some with a region in front."""
 
 
-class _Call:
-    """A tool call under way: its part, and the id it was begun with."""
-
-    __slots__ = ("id", "part")
-
-    def __init__(self, call_id: str | None, part: int) -> None:
-        self.id = call_id
-        self.part = part
+class _Entry(Struct, gc=False):
+    id: str
+    context_length: int | None = None  # OpenRouter, and LM Studio in some versions
+    max_model_len: int | None = None  # vLLM
 
 
-class ChatDecoder:
-    """One streamed reply. `feed` it the body, then call `finish` at the body's end unless it is `finished` by then.
-
-    `finished`: the Stop was given; nothing more will come. `complete`: the finish reason was seen: a body that breaks after it
-    has lost nothing but usage. `events`: how many events came so far (comments are none), for whoever watches over the stream.
-    `failed`: what the stream said or was that ends it; the deltas before it are given first, in any split of the bytes.
-    """
-
-    def __init__(self, who: str = "The model server") -> None:
-        self.finished = False
-        self.events = 0
-        self.failed: ProviderError | None = None
-        self._who = who
-        self._reader = SseReader()
-        self._parts = 0
-        self._text: int | None = None
-        self._thought: int | None = None
-        self._calls: dict[int, _Call] = {}
-        self._reason: StopReason | None = None
-        self._refused = False
-        self._started: dict[int, PartStart] = {}  # of this feed, like the next two
-        self._pieces: dict[int, list[str]] = {}
-        self._usage: Usage | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self._reason is not None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """The deltas in `data`: for each part its PartStart if new and one PartText, then Spent, then Stop.
-
-        Error handling: an error in `data` is in `failed` afterwards, and is raised by the next `feed` or `finish`: a ProviderError
-        reported in the stream, or ProviderDown for bytes that are no such stream.
-        """
-        if self.failed is not None:
-            raise self.failed
-        try:
-            return self._take(self._reader.feed(data))
-        except SseError as error:
-            return self._take(error.events, ProviderDown(f"{self._who} sent {error}"))
-
-    def finish(self) -> list[Delta]:
-        """The deltas that the end of the body brings. Raises ProviderDown if the reply was cut off before its finish reason."""
-        if self.finished:
-            return []
-        deltas = self.feed(b"" if self._reader.partial else b"\n\n")  # some servers leave out the last blank line
-        if self.failed is not None:
-            raise self.failed
-        if not self.finished:
-            if not self.complete:
-                raise ProviderDown(f"{self._who} cut the reply off before its end")
-            deltas.append(self._stop())
-        return deltas
-
-    def _take(self, events: list[bytes], broken: ProviderError | None = None) -> list[Delta]:
-        """The deltas of `events`, after which the stream is `broken`. What breaks after the finish reason ends a whole reply."""
-        if self.finished:
-            return []
-        done = False
-        for event in events:
-            if event == b"[DONE]":
-                done = self.complete  # without a finish reason it is a cut, which `finish` reports
-                break
-            if event and not event.isspace():
-                self.events += 1
-                try:
-                    self._chunk(event)
-                except ProviderError as error:
-                    broken = error
-                    break
-        deltas = self._flush()
-        if done or (broken and self.complete):
-            deltas.append(self._stop())
-        else:
-            self.failed = broken
-        return deltas
-
-    def _flush(self) -> list[Delta]:
-        deltas: list[Delta] = []
-        for part, pieces in self._pieces.items():
-            if part in self._started:
-                deltas.append(self._started[part])
-            if text := "".join(pieces):
-                deltas.append(PartText(part, text))
-        if self._usage is not None:
-            deltas.append(Spent(self._usage))
-        self._pieces.clear()
-        self._started.clear()
-        self._usage = None
-        return deltas
-
-    def _stop(self) -> Stop:
-        self.finished = True
-        reason = self._reason or "end"
-        if self._refused:
-            reason = "refused"
-        elif reason == "end" and self._calls:  # Ollama and others say "stop" after calls too
-            reason = "tool_calls"
-        elif reason == "tool_calls" and not self._calls:
-            reason = "end"
-        return Stop(reason)
-
-    def _chunk(self, event: bytes) -> None:
-        try:
-            chunk = _decode(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            chunk = self._mend(event)
-        if chunk.choices:
-            for choice in chunk.choices:
-                if not choice.index and self._reason is None:
-                    self._choice(choice)
-        elif chunk.error is not None or chunk.choices is None:
-            self._check_error(chunk, event)
-        if chunk.usage is not None:
-            self._usage = _usage(chunk.usage)
-
-    def _mend(self, event: bytes) -> _Chunk:
-        """Invalid UTF-8 and lone surrogates are replaced; what is still no chunk then is garbage."""
-        try:
-            value = json.loads(event.decode("utf-8", "replace"))
-            return _decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-        except (ValueError, msgspec.MsgspecError, RecursionError):
-            shown = event[:80].decode("utf-8", "replace")
-            raise ProviderDown(f"{self._who} sent an event that is no chat completion chunk: {shown!r}") from None
-
-    def _check_error(self, chunk: _Chunk, event: bytes) -> None:
-        """Errors come as `{"error": ...}`, or, from old vLLM, as the bare error object."""
-        if chunk.error is not None:
-            raise classify(self._who, None, {"error": chunk.error})
-        whole = json.loads(event.decode("utf-8", "replace"))
-        if whole.get("object") == "error" or ("message" in whole and "code" in whole):
-            raise classify(self._who, None, whole)
-
-    def _choice(self, choice: _Choice) -> None:
-        delta = choice.delta
-        if delta is not None:
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                if self._thought is None:
-                    self._thought = self._start("reasoning")
-                self._add(self._thought, thought)
-            if delta.content or delta.refusal:
-                if self._text is None:
-                    self._text = self._start("text")
-                self._add(self._text, delta.content or delta.refusal or "")
-                self._refused = self._refused or bool(delta.refusal)
-            if delta.tool_calls:
-                for call in delta.tool_calls:
-                    self._call(call)
-        if choice.finish_reason:
-            if choice.finish_reason == "error":  # OpenRouter, when its upstream broke
-                raise ProviderDown(f"{self._who} broke off the reply with an error")
-            self._reason = _REASONS.get(choice.finish_reason, "end")
-
-    def _call(self, delta: _CallDelta) -> None:
-        """Calls are told apart by index. Id and name belong to the first delta only, but some hosts repeat them, and some send
-        several whole calls under one index or none: a named delta with another id, or without index, is another call."""
-        function = delta.function or _Function()
-        index = delta.index
-        if index is None:
-            index = len(self._calls) if function.name else len(self._calls) - 1
-        call = self._calls.get(index)
-        if call is None or (function.name and delta.id and delta.id != call.id):
-            call = self._calls[index] = _Call(delta.id, self._start("tool_call", function.name or ""))
-        arguments = function.arguments
-        if isinstance(arguments, str):
-            self._add(call.part, arguments)
-        elif arguments is not None:
-            self._add(call.part, msgspec.json.encode(arguments).decode())
-
-    def _start(self, kind: PartKind, name: str = "") -> int:
-        part = self._parts
-        self._parts += 1
-        self._started[part] = PartStart(part, kind, name)
-        self._pieces[part] = []
-        return part
-
-    def _add(self, part: int, text: str) -> None:
-        pieces = self._pieces.get(part)
-        if pieces is None:
-            self._pieces[part] = [text]
-        else:
-            pieces.append(text)
+class _Models(Struct, gc=False):
+    data: list[_Entry]
 
 
-def _usage(usage: _Usage) -> Usage:
-    inputs, outputs = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        input=usage.prompt_tokens or 0,
-        output=usage.completion_tokens or 0,
-        cached=(inputs and inputs.cached_tokens) or usage.prompt_cache_hit_tokens or 0,
-        reasoning=(outputs and outputs.reasoning_tokens) or 0,
-    )
+_models = msgspec.json.Decoder(_Models)
+
+
+class ChatDialect:
+    """A `Dialect` (dialect.py). `provider`: the name under which reasoning is kept. `base_url`: where it is served, empty for the
+    vendor's own host."""
+
+    keyed = True
+    path = "/chat/completions"
+    models_path = "/models"
+    content_types = ("text/event-stream", "text/plain", "application/octet-stream", "")
+    """Some hosts send a vague one, or none."""
+
+    def __init__(self, provider: str, base_url: str = "") -> None:
+        self.base = VENDORS.get(provider, VENDORS["openai"])
+        host = urlsplit(base_url or self.base).hostname or ""
+        self._seal = {"provider": provider}
+        self._requests = ChatRequests(provider, official=f".{host}".endswith(_OFFICIAL))
+
+    def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
+        return self._requests.encode(prompt, data)
+
+    def decoder(self, who: str, prompt: Prompt, data: ModelData) -> ChatDecoder:
+        return ChatDecoder(who, self._seal if echoes(data) else None)
+
+    def refused(self, who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
+        return classify(who, status, body, retry_after=retry_after)
+
+    def listed(self, body: bytes) -> Sequence[Listed]:
+        return [
+            Listed(name=entry.id, context=entry.context_length or entry.max_model_len or 0) for entry in _models.decode(body).data
+        ]
+
+    def rehearse(self) -> Rehearse:
+        from agentd.providers.openai_sdk import rehearsal
+
+        return rehearsal(self.path)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, Final
 
 import msgspec
+from attrs import frozen
 
 from agentd.ports import Message, Prompt, ToolSpec
+from agentd.providers.catalog import ModelData
+from agentd.providers.contents import as_text, data_url, instead, usable
 from agentd.providers.kept import EncodedHistories
-from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
+from agentd.providers.openai_schema import strict
+from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
 
 CONTINUE: Final = (
     "[Your last message was cut off by a network failure. Go on exactly where it stopped, in the middle of the word if need be. "
@@ -25,74 +28,89 @@ CONTINUE: Final = (
 _encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-# --- the request ---------------------------------------------------------------------------------------------------------------
+
+@frozen
+class _Manner:
+    """How messages are written, for whom: with images, with files, with the reasoning that led to calls."""
+
+    images: bool
+    files: bool
+    echo: bool
 
 
 class ChatRequests:
-    """Writes the requests to one endpoint. `official` and `reasoning` as for `encode_request`."""
-
-    def __init__(self, *, official: bool = False, reasoning: bool = False) -> None:
-        self._official, self._reasoning = official, reasoning
-        self._histories = EncodedHistories(partial(_encode, reasoning=reasoning))
-
-    def encode(self, prompt: Prompt) -> list[bytes]:
-        """The body in blocks: together the bytes of `encode_request`."""
-        history = self._histories.blocks(prompt.session, prompt.messages, prompt.blobs)
-        return _body(prompt, history, official=self._official, reasoning=self._reasoning)
-
-
-def encode_request(
-    prompt: Prompt,
-    *,
-    official: bool = False,
-    reasoning: bool = False,
-    prefill: bool = False,
-    extra: Mapping[str, Any] | None = None,
-) -> bytes:
-    """The body of a streaming request.
+    """Writes the requests to one endpoint. `provider`: its name, by which it knows its own models' reasoning.
 
     `official`: the host is OpenAI's own, which wants `max_completion_tokens` (its reasoning models refuse the old name) and routes
-    by `prompt_cache_key`; every compatible host understands `max_tokens`, and not all the new name. `reasoning`: assistant messages
-    with tool calls carry `reasoning_content`, which DeepSeek demands. `prefill`: the host goes on from a last assistant message by
-    itself. `extra` is added on top, for a host's own fields.
+    by `prompt_cache_key`; every compatible host understands `max_tokens`, and not all the new name.
     """
-    pieces = [_encode(message, prompt.blobs, reasoning=reasoning) for message in prompt.messages]
-    return b"".join(_body(prompt, pieces, official=official, reasoning=reasoning, prefill=prefill, extra=extra))
+
+    def __init__(self, provider: str, *, official: bool = False) -> None:
+        self._provider, self._official = provider, official
+        self._histories: dict[_Manner, EncodedHistories] = {}
+
+    def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
+        """The body in blocks."""
+        manner = _Manner(images=data.images, files=data.files, echo=echoes(data))
+        if manner not in self._histories:
+            self._histories[manner] = EncodedHistories(_Writer(self._provider, manner).encode)
+        history = self._histories[manner].blocks(prompt.session, prompt.messages, prompt.blobs)
+        first = b"," + _json({"role": "system", "content": prompt.system}) if prompt.system else b""
+        last = b"," + _json({"role": "user", "content": CONTINUE}) if _asks_on(prompt, data) else b""
+        blocks = [block for block in (first, *history, last) if block]
+        if blocks:
+            blocks[0] = blocks[0][1:]
+        fields = {**self._fields(prompt, data), **data.extra}
+        head = _json({"model": fields.pop("model")})[:-1] + b',"messages":['
+        return [head, *blocks, b"]," + _json(fields)[1:]]
+
+    def _fields(self, prompt: Prompt, data: ModelData) -> dict[str, Any]:
+        """Everything but the messages."""
+        fields: dict[str, Any] = {"model": prompt.model, "stream": True, "stream_options": {"include_usage": True}}
+        if prompt.tools:
+            fields["tools"] = [_tool(tool) for tool in prompt.tools]
+        if prompt.max_output:
+            fields["max_completion_tokens" if self._official else "max_tokens"] = prompt.max_output
+        if self._official and prompt.session:
+            fields["prompt_cache_key"] = prompt.session
+        if data.temperature is not None and "no-temperature" not in data.quirks:
+            fields["temperature"] = data.temperature
+        if prompt.schema is not None and data.schema == "native":
+            fields["response_format"] = {"type": "json_schema", "json_schema": _followed(prompt.schema)}
+        return fields | _thinking(data)
 
 
-def _body(
-    prompt: Prompt,
-    history: list[bytes],
-    *,
-    official: bool,
-    reasoning: bool,
-    prefill: bool = False,
-    extra: Mapping[str, Any] | None = None,
-) -> list[bytes]:
-    """The body around the encoded messages, each of which begins with a comma."""
-    fields: dict[str, Any] = {"model": prompt.model, "stream": True, "stream_options": {"include_usage": True}}
-    if prompt.tools:
-        fields["tools"] = [_tool(tool) for tool in prompt.tools]
-    if prompt.max_output:
-        fields["max_completion_tokens" if official else "max_tokens"] = prompt.max_output
-    if official and prompt.session:
-        fields["prompt_cache_key"] = prompt.session
-    fields |= extra or {}
-    head = _json({"model": fields.pop("model")})[:-1] + b',"messages":['
-    first = b"," + _json({"role": "system", "content": prompt.system}) if prompt.system else b""
-    last = b"," + _json({"role": "user", "content": CONTINUE}) if _asks_on(prompt, prefill=prefill, reasoning=reasoning) else b""
-    blocks = [block for block in (first, *history, last) if block]
-    if blocks:
-        blocks[0] = blocks[0][1:]
-    return [head, *blocks, b"]," + _json(fields)[1:]]
+def echoes(data: ModelData) -> bool:
+    """Whether the host refuses an assistant message with calls that comes without the reasoning which led to them."""
+    return "echo-reasoning" in data.quirks and data.effort != "none"
 
 
-def _asks_on(prompt: Prompt, *, prefill: bool, reasoning: bool) -> bool:
+def _thinking(data: ModelData) -> dict[str, Any]:
+    """Whether it shall think, and how much, as its host is told: a model that cannot do otherwise is not told whether."""
+    fields: dict[str, Any] = {}
+    told = data.effort and "always-thinking" not in data.quirks
+    if "enable-thinking" in data.quirks:  # Qwen: a default of its own for each model, and no effort
+        thinks = data.effort != "none" if data.effort else data.thinking
+        return {} if "always-thinking" in data.quirks else {"enable_thinking": thinks}
+    if "thinking-type" in data.quirks and told:  # DeepSeek
+        fields["thinking"] = {"type": "disabled" if data.effort == "none" else "enabled"}
+        if data.effort == "none":
+            return fields
+    if data.asked_effort and (data.thinking or not data.known):
+        fields["reasoning_effort"] = data.asked_effort
+    return fields
+
+
+def _followed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": "answer", "schema": schema, "strict": strict(schema)}
+
+
+def _asks_on(prompt: Prompt, data: ModelData) -> bool:
     """Whether the host must be told to go on from the last reply, if that is there at all."""
-    if prefill or not prompt.continuing:
+    if data.prefill or not prompt.continuing:
         return False
     last = next((message for message in reversed(prompt.messages) if message.role != "tool"), None)
-    return last is not None and last.role == "assistant" and bool(_assistant(last, reasoning=reasoning))
+    return last is not None and last.role == "assistant" and bool(last.calls or _text(last))
 
 
 def _json(value: Any) -> bytes:
@@ -105,34 +123,61 @@ def _json(value: Any) -> bytes:
 # --- messages ------------------------------------------------------------------------------------------------------------------
 
 
-def _encode(message: Message, blobs: Mapping[str, bytes], *, reasoning: bool) -> bytes:
-    """What the host gets for a message, each behind a comma: one message, several for several results, nothing for an empty one."""
-    return b"".join([b"," + _json(said) for said in _said(message, reasoning=reasoning)])
+class _Writer:
+    """What the host gets for a message, each behind a comma: one, several for several results, nothing for an empty one."""
+
+    def __init__(self, provider: str, manner: _Manner) -> None:
+        self._provider, self._manner = provider, manner
+
+    def encode(self, message: Message, blobs: Mapping[str, bytes]) -> bytes:
+        return b"".join([b"," + _json(said) for said in self._said(message, blobs)])
+
+    def _said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+        if message.role == "tool":
+            yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
+        elif message.role == "user":
+            yield {"role": "user", "content": self._shown(message, blobs) if message.attached else _text(message)}
+        elif said := self._assistant(message):
+            yield said
+
+    def _shown(self, message: Message, blobs: Mapping[str, bytes]) -> list[dict[str, Any]]:
+        """Text beside images and files."""
+        return [self._part(part, blobs) for part in message.parts if isinstance(part, Image | File) or _says(part)]
+
+    def _part(self, part: Any, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+        if isinstance(part, Text):
+            return {"type": "text", "text": part.text}
+        if isinstance(part, File) and (text := as_text(part, blobs)) is not None:
+            return {"type": "text", "text": text}
+        if not usable(part, blobs, images=self._manner.images, files=self._manner.files):
+            return {"type": "text", "text": instead(part)}
+        if isinstance(part, Image):
+            return {"type": "image_url", "image_url": {"url": data_url(part, blobs)}}
+        return {"type": "file", "file": {"filename": part.name, "file_data": data_url(part, blobs)}}
+
+    def _assistant(self, message: Message) -> dict[str, Any]:
+        """Empty if there is nothing in it to send (only thoughts, or cut off at once): hosts refuse an empty message."""
+        calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCall)]
+        text = _text(message)
+        if not calls:
+            return {"role": "assistant", "content": text} if text else {}
+        said: dict[str, Any] = {"role": "assistant", "content": text or None, "tool_calls": calls}
+        if self._manner.echo:
+            thoughts = [part for part in message.parts if isinstance(part, Reasoning)]
+            said["reasoning_content"] = "".join([part.text for part in thoughts if self._made(part)])
+        return said
+
+    def _made(self, part: Reasoning) -> bool:
+        """Others' reasoning is none of its business."""
+        return part.vendor is not None and part.vendor.get("provider") == self._provider
 
 
-def _said(message: Message, *, reasoning: bool) -> Iterator[dict[str, Any]]:
-    if message.role == "tool":
-        yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
-    elif message.role == "user":
-        yield {"role": "user", "content": _text(message)}
-    elif said := _assistant(message, reasoning=reasoning):
-        yield said
+def _says(part: object) -> bool:
+    return isinstance(part, Text) and bool(part.text)
 
 
 def _text(message: Message) -> str:
     return "".join([part.text for part in message.parts if isinstance(part, Text)])
-
-
-def _assistant(message: Message, *, reasoning: bool) -> dict[str, Any]:
-    """Empty if there is nothing in it to send (only thoughts, or cut off at once): hosts refuse an empty message."""
-    calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCall)]
-    text = _text(message)
-    if not calls:
-        return {"role": "assistant", "content": text} if text else {}
-    said: dict[str, Any] = {"role": "assistant", "content": text or None, "tool_calls": calls}
-    if reasoning:
-        said["reasoning_content"] = "".join([part.text for part in message.parts if isinstance(part, Reasoning)])
-    return said
 
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:

@@ -54,11 +54,20 @@ class Dialect(Protocol):
     key. `path` of the requests that stream and `models_path` of the list of models come behind the address. `content_types`: what
     the body of a stream may call itself."""
 
-    base: str
-    keyed: bool
-    path: str
-    models_path: str
-    content_types: Sequence[str]
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def keyed(self) -> bool: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def models_path(self) -> str: ...
+
+    @property
+    def content_types(self) -> Sequence[str]: ...
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
         """The body in blocks. Keeps what it encoded of each session: a history only grows at its end."""
@@ -78,4 +87,4 @@ class Dialect(Protocol):
 
 Rehearse = Callable[["httpx2.AsyncClient", str, str, Mapping[str, str]], Awaitable[None]]
 """(http, base URL, key, further headers): let the vendor's SDK send its streaming request through `http`, which sends it nowhere:
-the endpoint learns its address and headers from it. ValueError for what the SDK refuses."""
+the endpoint learns its address and headers from it. An empty key: the host asks for none. ValueError for what the SDK refuses."""

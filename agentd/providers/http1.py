@@ -45,6 +45,10 @@ class Unreachable(HttpError):
     """No connection could be made."""
 
 
+class Slow(Unreachable):
+    """Not in time."""
+
+
 class Dropped(HttpError):
     """The connection ended before the first byte of an answer."""
 

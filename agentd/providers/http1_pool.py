@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Stale, Unreachable, why
+from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Slow, Stale, Unreachable, why
 from agentd.providers.http1_link import Address, Link, TlsLink, connect, find
 
 KEPT: Final = 100
@@ -76,11 +76,14 @@ class Exchange:
 
 
 class Pool:
-    """Connections to any number of origins; no limit on how many at once. `timeout`: seconds to connect, TLS included."""
+    """Connections to any number of origins; no limit on how many at once.
+
+    `timeout`: seconds to connect, TLS included; it may be changed.
+    """
 
     def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
         self._context = context
-        self._timeout = timeout
+        self.timeout = timeout
         self._kept: dict[Origin, deque[tuple[float, Link]]] = {}
         self._known: dict[Origin, tuple[float, Address]] = {}
 
@@ -142,14 +145,14 @@ class Pool:
             raise
 
     async def _connect(self, origin: Origin) -> Link:
-        words = f"it did not accept a connection within {self._timeout:g} s"
-        with trio.move_on_after(self._timeout):
+        failure: Unreachable = Slow(f"it did not accept a connection within {self.timeout:g} s")
+        with trio.move_on_after(self.timeout):
             try:
                 return await self._open(origin)
             except OSError as error:
-                words = why(error)
+                failure = Unreachable(why(error))
         self._known.pop(origin, None)
-        raise Unreachable(words)
+        raise failure
 
     async def _open(self, origin: Origin) -> Link:
         connected = await self._again(origin)
@@ -172,7 +175,7 @@ class Pool:
             return None
         found, address = self._known[origin]
         if found >= trio.current_time() - IDLE:
-            with trio.move_on_after(self._timeout / 4), suppress(OSError):
+            with trio.move_on_after(self.timeout / 4), suppress(OSError):
                 return await connect(address)
         del self._known[origin]
         return None

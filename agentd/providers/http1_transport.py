@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx2
 
-from agentd.providers.http1 import HttpError, Unreachable, request_head
+from agentd.providers.http1 import HttpError, Slow, Unreachable, request_head
 from agentd.providers.http1_pool import Exchange, Origin, Pool
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -74,6 +74,8 @@ def _plain(request: httpx2.Request) -> bool:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except Slow as error:
+        raise httpx2.ConnectTimeout(str(error)) from None
     except Unreachable as error:
         raise httpx2.ConnectError(str(error)) from None
     except HttpError as error:

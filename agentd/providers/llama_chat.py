@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from agentd.ports import Delta, Prompt, Stream
-from agentd.providers.chat_dialect import ChatDecoder
+from agentd.providers.catalog import ModelData
+from agentd.providers.chat_decoder import ChatDecoder
 from agentd.providers.chat_errors import classify
-from agentd.providers.chat_request import encode_request
+from agentd.providers.chat_request import ChatRequests
 from agentwire.config import Timeouts
 from agentwire.errors import ProviderDown, ProviderError
 
@@ -70,7 +71,7 @@ async def exchange(child: Child, prompt: Prompt, timeouts: Timeouts) -> AsyncIte
 
     began = trio.current_time()
     limit = min(prompt.max_output or MAX_OUTPUT, MAX_OUTPUT)
-    body = encode_request(prompt, prefill=True, extra={"max_tokens": limit, **SAMPLING})
+    body = b"".join(ChatRequests("local").encode(prompt, ModelData(prefill=True, extra={"max_tokens": limit, **SAMPLING})))
     request = child.http.build_request("POST", "/v1/chat/completions", content=body)
     response: httpx2.Response | None = None
     with trio.move_on_at(began + timeouts.first_event):

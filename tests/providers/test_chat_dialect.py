@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.ports import Delta, PartStart, PartText, Spent, Stop
-from agentd.providers.chat_dialect import ChatDecoder
+from agentd.providers.chat_decoder import ChatDecoder
 from agentwire.errors import ContextTooLong, ProviderDown, RateLimited
 from agentwire.types import Usage
 from tests.providers.scenes import RICH, Whole, body, whole

@@ -6,16 +6,24 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from agentd.ports import Message, Prompt, ToolSpec
-from agentd.providers.chat_request import CONTINUE, ChatRequests, encode_request
-from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
+from agentd.providers.catalog import Catalog, ModelData
+from agentd.providers.chat_request import CONTINUE, ChatRequests
+from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
+
+PLAIN = ModelData()
+DEEPSEEK = Catalog().find("deepseek", "deepseek-v4-pro")
 
 
-def request(*messages: Message, system: str = "", continuing: bool = False, **options: Any) -> dict[str, Any]:
-    prompt = Prompt(model="m", system=system, messages=messages, continuing=continuing)
-    value: dict[str, Any] = json.loads(encode_request(prompt, **options))
+def encoded(prompt: Prompt, data: ModelData = PLAIN, *, provider: str = "openai", official: bool = False) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(b"".join(ChatRequests(provider, official=official).encode(prompt, data)))
     return value
+
+
+def request(*messages: Message, data: ModelData = PLAIN, provider: str = "openai", **options: Any) -> dict[str, Any]:
+    return encoded(Prompt(**{"model": "m", "system": "", "messages": messages, **options}), data, provider=provider)
 
 
 def user(text: str) -> Message:
@@ -62,16 +70,20 @@ def test_several_results_in_one_message() -> None:
 
 
 def test_thoughts_for_hosts_that_want_them_back() -> None:
-    """DeepSeek refuses an assistant message with calls and without `reasoning_content`, be it empty."""
+    """DeepSeek refuses an assistant message with calls and without `reasoning_content`, be it empty; it gets its own, no other's.
+    When it is told not to think, it wants none."""
     call = ToolCall(id="c", name="n", arguments_json="{}")
-    first, second, third = request(
-        Message("assistant", (Reasoning(text="hm"), call)),
+    messages = (
+        Message("assistant", (Reasoning(text="hm", vendor={"provider": "deepseek"}), call)),
         Message("assistant", (call,)),
-        Message("assistant", (Reasoning(text="hm"), Text(text="x"))),
-        reasoning=True,
-    )["messages"]
-    assert (first["reasoning_content"], second["reasoning_content"]) == ("hm", "")
-    assert "reasoning_content" not in third
+        Message("assistant", (Reasoning(text="other", vendor={"provider": "anthropic", "signature": "x"}), call)),
+        Message("assistant", (Reasoning(text="whose?"), call)),
+        Message("assistant", (Reasoning(text="hm", vendor={"provider": "deepseek"}), Text(text="x"))),
+    )
+    sent = request(*messages, data=DEEPSEEK, provider="deepseek")["messages"]
+    assert [message.get("reasoning_content") for message in sent] == ["hm", "", "", "", None]
+    for data in (PLAIN, Catalog().find("qwen", "qwen3.7-max"), evolve(DEEPSEEK, effort="none")):
+        assert not any("reasoning_content" in message for message in request(*messages, data=data, provider="deepseek")["messages"])
 
 
 @pytest.mark.parametrize("arguments", ["{", "", "[1]", "\ud800", "[" * 100_000])
@@ -88,15 +100,14 @@ def test_empty_assistant_messages_are_left_out() -> None:
 
 def test_tools() -> None:
     tool = ToolSpec(name="look", description="Looks.", parameters={"type": "object"})
-    sent = json.loads(encode_request(Prompt(model="m", system="", messages=(user("x"),), tools=(tool,))))
     function = {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}
-    assert sent["tools"] == [{"type": "function", "function": function}]
+    assert request(user("x"), tools=(tool,))["tools"] == [{"type": "function", "function": function}]
 
 
 def test_longest_output_by_its_name() -> None:
     """OpenAI's newer models refuse the old name; compatible hosts may not know the new one. Only OpenAI gets a cache key."""
     prompt = Prompt(model="m", system="", messages=(user("x"),), max_output=7, session="s1")
-    official, compatible = json.loads(encode_request(prompt, official=True)), json.loads(encode_request(prompt))
+    official, compatible = encoded(prompt, official=True), encoded(prompt)
     assert (official["max_completion_tokens"], official["prompt_cache_key"]) == (7, "s1")
     assert compatible["max_tokens"] == 7
     assert not {"max_completion_tokens", "prompt_cache_key"} & set(compatible)
@@ -107,14 +118,83 @@ def test_continuing() -> None:
     half = Message("assistant", (Text(text="Once upon a"),))
     messages = request(user("tell"), half, continuing=True)["messages"]
     assert [(message["role"], message["content"]) for message in messages[1:]] == [("assistant", "Once upon a"), ("user", CONTINUE)]
-    assert request(user("tell"), half, continuing=True, prefill=True)["messages"][-1]["role"] == "assistant"
+    assert request(user("tell"), half, continuing=True, data=ModelData(prefill=True))["messages"][-1]["role"] == "assistant"
     nothing = Message("assistant", (Reasoning(text="hm"),))
     assert request(user("tell"), nothing, continuing=True)["messages"] == [{"role": "user", "content": "tell"}]
 
 
 def test_extra_fields() -> None:
-    """A host's own fields are laid over ours."""
-    assert request(user("x"), extra={"temperature": 0, "model": "other"})["model"] == "other"
+    """What the configuration wants a host to get is laid over ours."""
+    sent = request(user("x"), data=ModelData(temperature=1.0, extra={"temperature": 0, "model": "other"}))
+    assert (sent["temperature"], sent["model"]) == (0, "other")
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (ModelData(), {}),
+        (ModelData(effort="high"), {"reasoning_effort": "high"}),
+        (ModelData(effort="high", known=True), {}),
+        (ModelData(thinking=True, efforts=("low", "high"), effort="max"), {"reasoning_effort": "high"}),
+        (ModelData(temperature=0.5), {"temperature": 0.5}),
+        (ModelData(temperature=0.5, quirks=frozenset(("no-temperature",))), {}),
+        (DEEPSEEK, {}),
+        (evolve(DEEPSEEK, effort="none"), {"thinking": {"type": "disabled"}}),
+        (evolve(DEEPSEEK, effort="medium"), {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        (Catalog().find("qwen", "qwen-plus"), {"enable_thinking": False}),
+        (evolve(Catalog().find("qwen", "qwen-plus"), effort="high"), {"enable_thinking": True}),
+        (Catalog().find("qwen", "qwen3.7-max"), {"enable_thinking": True}),
+        (evolve(Catalog().find("qwen", "qwen3.7-max"), effort="none"), {"enable_thinking": False}),
+        (Catalog().find("qwen", "qwq-plus"), {}),
+    ],
+)
+def test_how_a_model_is_to_think(data: ModelData, fields: dict[str, Any]) -> None:
+    """Each host in its own words; one that has no choice is told nothing."""
+    sent = request(user("x"), data=data)
+    assert {name: value for name, value in sent.items() if name not in ("model", "messages", "stream", "stream_options")} == fields
+
+
+CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(("schema", "strictly"), [(CLOSED, True), ({"type": "object"}, False)])
+def test_schema(schema: dict[str, Any], strictly: bool) -> None:
+    """The host holds the model to it, strictly where it can; where it cannot at all it is not asked to."""
+    sent = request(user("x"), schema=schema, data=ModelData(schema="native"))
+    assert sent["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": strictly},
+    }
+    assert "response_format" not in request(user("x"), schema=schema)
+
+
+PNG = Image(blob="a" * 64, bytes=3, media="image/png")
+PDF = File(blob="b" * 64, bytes=3, media="application/pdf", name="x.pdf")
+NOTE = File(blob="c" * 64, bytes=5, media="text/plain", name="n.txt")
+BLOBS = {PNG.blob: b"png", PDF.blob: b"pdf", NOTE.blob: b"hello"}
+
+
+def test_images_and_files() -> None:
+    """As a model that takes them gets them: contents in the message, a text as text."""
+    shown = Message("user", (Text(text="see"), PNG, PDF, NOTE))
+    content = request(shown, blobs=BLOBS, data=ModelData(images=True, files=True))["messages"][0]["content"]
+    assert content == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,cG5n"}},
+        {"type": "file", "file": {"filename": "x.pdf", "file_data": "data:application/pdf;base64,cGRm"}},
+        {"type": "text", "text": "[file n.txt]\nhello\n[end of n.txt]"},
+    ]
+
+
+def test_images_and_files_that_cannot_be_sent() -> None:
+    """The model is told what it does not see: because it takes none, or because the content is not at hand. Texts it takes."""
+    shown = Message("user", (PNG, PDF, NOTE))
+    for data, blobs in ((PLAIN, BLOBS), (ModelData(images=True, files=True), {NOTE.blob: b"hello"})):
+        content = request(shown, blobs=blobs, data=data)["messages"][0]["content"]
+        assert [part["type"] for part in content] == ["text"] * 3
+        assert "an image" in content[0]["text"]
+        assert "x.pdf" in content[1]["text"]
+        assert "hello" in content[2]["text"]
 
 
 def test_lone_surrogates_are_replaced() -> None:
@@ -124,12 +204,13 @@ def test_lone_surrogates_are_replaced() -> None:
 # --- what is kept ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("official", "reasoning"), [(False, True), (True, False)])
-def test_what_was_kept_changes_no_byte(official: bool, reasoning: bool) -> None:
-    """The second request of a session is the one that is made from nothing. (How histories are kept: test_kept.py.)"""
-    requests = ChatRequests(official=official, reasoning=reasoning)
+def test_what_was_kept_changes_no_byte() -> None:
+    """A session's next request is the one that is made from nothing, whichever model it goes to. (How it is kept: test_kept.py.)"""
+    requests = ChatRequests("deepseek")
     call = ToolCall(id="c", name="n", arguments_json="{}")
-    history = [user("a"), Message("assistant", (Reasoning(text="hm"), call)), Message("tool", (ToolResult(call="c", parts=()),))]
+    thought = Reasoning(text="hm", vendor={"provider": "deepseek"})
+    history = [Message("user", (PNG,)), Message("assistant", (thought, call)), Message("tool", (ToolResult(call="c", parts=()),))]
     for length in (1, 2, 3):
-        prompt = Prompt(model="m", system="be brief", messages=history[:length], max_output=9, session="s")
-        assert b"".join(requests.encode(prompt)) == encode_request(prompt, official=official, reasoning=reasoning)
+        for data in (PLAIN, DEEPSEEK, ModelData(images=True)):
+            prompt = Prompt(model="m", system="be brief", messages=history[:length], max_output=9, session="s", blobs=BLOBS)
+            assert json.loads(b"".join(requests.encode(prompt, data))) == encoded(prompt, data, provider="deepseek")

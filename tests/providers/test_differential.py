@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.completion_usage import CompletionUsage
 
-from agentd.providers.chat_dialect import ChatDecoder
+from agentd.providers.chat_decoder import ChatDecoder
 from agentwire.types import StopReason, Usage
 from tests.fakes.model_script import Call, Event, Raw, Reply, Say, Spend, Think, Tokens
 from tests.fakes.model_server import serve

@@ -11,14 +11,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from agentd.providers.http1 import HttpError, Unreachable
 from agentd.providers.http1_pool import Origin, Pool
-from agentd.providers.openai import OpenAIProvider
-from agentwire.config import OpenAIConfig, Timeouts
 from agentwire.errors import ProviderDown
 from tests.fakes.authority import Authority
 from tests.fakes.model_script import Reply, Tokens, text
 from tests.fakes.raw_server import Do, RawServer, Step, raw_server
 from tests.providers.exchanges import ASK, CHUNKED, HEAD, OK, Names, answer, asked
-from tests.providers.scenes import ask, body
+from tests.providers.scenes import ask, body, chat
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
 
@@ -143,7 +141,7 @@ async def test_provider(authority: Authority, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     script = [step for reply in replies for step in (ASK, STREAM % len(reply) + reply)]
     async with raw_server(script, tls=authority.server()) as server:
-        provider = OpenAIProvider(OpenAIConfig(base_url=f"https://localhost:{server.port}/v1"), Timeouts())
+        provider = chat(f"https://localhost:{server.port}/v1")
         assert (await ask(provider)).text == "hi"
         assert len((await ask(provider)).text.split()) == 500
         await provider.aclose()
@@ -152,7 +150,7 @@ async def test_provider(authority: Authority, monkeypatch: pytest.MonkeyPatch) -
 
 async def test_provider_does_not_trust_everybody(authority: Authority) -> None:
     async with raw_server([ASK], tls=authority.server()) as server:
-        provider = OpenAIProvider(OpenAIConfig(base_url=f"https://localhost:{server.port}/v1"), Timeouts())
+        provider = chat(f"https://localhost:{server.port}/v1")
         with pytest.raises(ProviderDown, match="certificate verify failed"):
             await ask(provider)
         await provider.aclose()

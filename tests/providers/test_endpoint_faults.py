@@ -10,8 +10,7 @@ import pytest
 import trio
 
 from agentd.ports import Delta
-from agentd.providers.openai import OpenAIProvider
-from agentwire.config import OpenAIConfig, Timeouts
+from agentwire.config import Timeouts
 from agentwire.errors import (
     AuthFailed,
     BadRequest,
@@ -40,7 +39,7 @@ from tests.fakes.model_script import (
     error,
     text,
 )
-from tests.providers.scenes import HELLO, KEY, ask, whole, wired
+from tests.providers.scenes import HELLO, KEY, ask, chat, whole, wired
 
 STATUSES: list[tuple[Answer, type[ProviderError]]] = [
     (error(400), BadRequest),
@@ -131,7 +130,7 @@ async def test_nobody_listens() -> None:
     with trio.socket.socket() as unused:
         await unused.bind(("127.0.0.1", 0))  # taken, but not listening
         port = unused.getsockname()[1]
-        provider = OpenAIProvider(OpenAIConfig(base_url=f"http://127.0.0.1:{port}/v1"), Timeouts())
+        provider = chat(f"http://127.0.0.1:{port}/v1")
         with pytest.raises(ProviderDown, match=r"cannot reach 127\.0\.0\.1:\d+: .*Connection refused"):
             await ask(provider)
         with pytest.raises(ProviderDown, match="Connection refused"):
@@ -141,7 +140,7 @@ async def test_nobody_listens() -> None:
 
 async def test_unknown_host() -> None:
     """It is named. (Without a network the name is not answered at all.)"""
-    provider = OpenAIProvider(OpenAIConfig(base_url="http://no-such-host.invalid/v1"), Timeouts(connect=1))
+    provider = chat("http://no-such-host.invalid/v1", timeouts=Timeouts(connect=1))
     with pytest.raises(ProviderDown, match=r"no-such-host\.invalid"):
         await ask(provider)
     await provider.aclose()
@@ -149,7 +148,7 @@ async def test_unknown_host() -> None:
 
 async def test_server_that_does_not_speak_tls() -> None:
     async with wired([text("hi")]) as (server, _):
-        provider = OpenAIProvider(OpenAIConfig(base_url=server.url.replace("http:", "https:")), Timeouts(connect=SHORT))
+        provider = chat(server.url.replace("http:", "https:"), timeouts=Timeouts(connect=SHORT))
         with pytest.raises(ProviderDown):
             await ask(provider)
         await provider.aclose()
@@ -287,6 +286,6 @@ async def test_key_is_in_no_error_and_no_log(answer: Answer, caplog: pytest.LogC
 
 async def test_unmasked_errors_are_left_alone() -> None:
     """Without a key nothing is replaced."""
-    async with wired([error(500, "***")], key="") as (_, provider):
+    async with wired([error(500, "***")], keys=()) as (_, provider):
         with pytest.raises(ProviderDown, match=r"500: \*\*\*"):
             await ask(provider)

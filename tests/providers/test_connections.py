@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 import trio
 
+from agentd.providers.connections import Connections, proxied
 from agentd.providers.http1 import HttpError
-from agentd.providers.openai import OpenAIProvider
-from agentd.providers.openai_sdk import Sdk, proxied
-from agentwire.config import OpenAIConfig, Timeouts
+from agentd.providers.openai_sdk import rehearsal
+from agentwire.config import Timeouts
 from agentwire.errors import AuthFailed, ProviderDown, ProviderError
-from agentwire.types import ModelInfo
 from tests.fakes.authority import Authority
 from tests.fakes.model_script import Answer, Cut, Drop, Event, Hang, Raw, Reply, Say, Tokens, error, text
 from tests.fakes.proxy import proxy
 from tests.fakes.raw_server import raw_server
 from tests.providers.exchanges import ASK
-from tests.providers.scenes import HELLO, KEY, RICH, ask, body, wired
+from tests.providers.scenes import HELLO, KEY, RICH, ask, body, chat, wired
 from tests.providers.test_http1_tls import STREAM
 
 # --- what is learnt ------------------------------------------------------------------------------------------------------------
@@ -25,12 +24,12 @@ from tests.providers.test_http1_tls import STREAM
 async def test_body_in_blocks() -> None:
     """Sent as they are, as one body."""
     async with wired([text("hi")]) as (server, _):
-        sdk = await trio.to_thread.run_sync(Sdk, server.url, KEY, 5)
-        answer = await sdk.post([b'{"model":', b"", b'"m",', b'"messages":[]}'])
+        connections = await trio.to_thread.run_sync(Connections, server.url, [KEY], {}, rehearsal("/chat/completions"), 5)
+        answer = await connections.post([b'{"model":', b"", b'"m",', b'"messages":[]}'])
         while await answer.receive():
             pass
         await answer.aclose()
-        await sdk.aclose()
+        await connections.aclose()
     assert server.seen[0].body == {"model": "m", "messages": []}
     assert server.seen[0].headers["content-length"] == "27"
 
@@ -38,14 +37,14 @@ async def test_body_in_blocks() -> None:
 def test_key_that_cannot_be_sent() -> None:
     """Refused, without showing it. (The configuration refuses such keys before.)"""
     with pytest.raises(HttpError, match="'authorization' has characters that are not allowed there") as caught:
-        Sdk("http://127.0.0.1/v1", "sk-secret\n", 5)
+        Connections("http://127.0.0.1/v1", ["sk-secret\n"], {}, rehearsal("/chat/completions"), 5)
     assert "secret" not in str(caught.value)
 
 
 async def test_user_in_the_address() -> None:
     """Goes where the SDK would put it."""
     async with wired([text("hi")]) as (server, _):
-        provider = OpenAIProvider(OpenAIConfig(base_url=server.url.replace("//", "//user:word@")), Timeouts())
+        provider = chat(server.url.replace("//", "//user:word@"))
         assert (await ask(provider)).text == "hi"
         await provider.aclose()
     assert server.seen[0].headers["authorization"] == "Basic dXNlcjp3b3Jk"
@@ -85,7 +84,7 @@ async def test_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(AuthFailed):
                 await ask(provider)
             assert (await ask(provider)).text == "hi"
-            assert await provider.models() == [ModelInfo(id="openai/scripted-1", context=128_000)]
+            assert [info.id for info in await provider.models()] == ["openai/scripted-1"]
             assert server.connections == 1
         assert between.seen == [f"POST {server.url}/chat/completions"]
 
@@ -105,7 +104,7 @@ async def test_tls_through_a_proxy(monkeypatch: pytest.MonkeyPatch, authority: A
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     async with proxy() as between, raw_server([ASK, STREAM % len(said) + said], tls=authority.server()) as server:
         monkeypatch.setenv("HTTPS_PROXY", between.url)
-        provider = OpenAIProvider(OpenAIConfig(base_url=f"https://localhost:{server.port}/v1", api_key=KEY), Timeouts())
+        provider = chat(f"https://localhost:{server.port}/v1", KEY)
         assert len((await ask(provider)).text.split()) == 300
         await provider.aclose()
         assert between.seen == [f"CONNECT localhost:{server.port}"]

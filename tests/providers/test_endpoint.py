@@ -1,4 +1,4 @@
-"""The provider against a real HTTP server: requests, replies, connections, listing. What goes wrong: test_openai_faults.py."""
+"""The provider against a real HTTP server: requests, replies, connections, listing. What goes wrong: test_endpoint_faults.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import trio
 from attrs import evolve
 
 from agentd.ports import Delta, Message
-from agentd.providers.openai import OFFICIAL, OpenAIProvider
-from agentwire.config import OpenAIConfig, Timeouts
+from agentd.providers.chat_dialect import VENDORS
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown
-from agentwire.types import ModelInfo, Text, Usage
+from agentwire.types import Text, Usage
 from tests.fakes.model_script import Fail, Hang, Reply, Say, Silent, Tokens, text
 from tests.fakes.model_server import serve
-from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, whole, wired
+from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, chat, whole, wired
 
 ENDLESS = Reply([Say("once upon a time "), Hang()])
 
@@ -151,12 +150,12 @@ async def test_continuing_a_cut_reply() -> None:
 
 async def test_without_key() -> None:
     """OpenAI itself needs one; a server of one's own may not, and gets a harmless one."""
-    provider = OpenAIProvider(OpenAIConfig(), Timeouts())
+    provider = chat()
     assert provider.status() == ("unavailable", "no OPENAI_API_KEY")
     assert await provider.models() == ()
     with pytest.raises(AuthFailed, match="OPENAI_API_KEY"):
         await ask(provider)
-    async with wired([text("hi")], key="") as (server, provider):
+    async with wired([text("hi")], keys=()) as (server, provider):
         await ask(provider)
         assert server.seen[0].headers["authorization"] == "Bearer none"
 
@@ -164,7 +163,7 @@ async def test_without_key() -> None:
 async def test_models() -> None:
     async with wired([]) as (server, provider):
         server.models = ["a", "b/c"]
-        assert await provider.models() == [ModelInfo(id="openai/a", context=128_000), ModelInfo(id="openai/b/c", context=128_000)]
+        assert [(info.id, info.known) for info in await provider.models()] == [("openai/a", False), ("openai/b/c", False)]
 
 
 async def test_models_of_a_host_that_cannot_list() -> None:
@@ -192,13 +191,10 @@ async def test_empty_model_of_a_host_that_lists_none() -> None:
 
 
 def test_limits() -> None:
-    """Well-known families of OpenAI itself; elsewhere the same name may be served with less, and the configuration decides."""
-    official, other = OpenAIConfig(api_key="k"), OpenAIConfig(base_url="http://localhost/v1", context=16_000)
-    limits = OpenAIProvider(official, Timeouts()).limits
-    assert (limits("gpt-5-mini").context, limits("gpt-5-mini").max_output) == (400_000, 128_000)
-    assert (limits("new").context, limits("new").max_output) == (128_000, 8192)
-    limits = OpenAIProvider(other, Timeouts()).limits
-    assert (limits("gpt-5").context, limits("gpt-5").max_output) == (16_000, 4_000)
+    """What is known of the model, unless the configuration says that this host serves less."""
+    assert chat("", "k").limits("gpt-5-mini").context == 400_000
+    limits = chat("http://localhost/v1", context=16_000).limits("gpt-5-mini")
+    assert (limits.context, limits.max_output) == (16_000, 4_000)
 
 
 async def test_status_tells_whether_the_library_is_loaded() -> None:
@@ -210,7 +206,7 @@ async def test_status_tells_whether_the_library_is_loaded() -> None:
             nursery.start_soon(provider.prewarm)
         assert provider.status() == ("ready", server.url)
         assert not server.connections
-    assert OpenAIProvider(OpenAIConfig(api_key="k"), Timeouts()).status() == ("idle", OFFICIAL)
+    assert chat("", "k").status() == ("idle", VENDORS["openai"])
 
 
 async def test_has_no_upkeep() -> None:
@@ -224,7 +220,7 @@ async def test_no_answer_and_no_key_in_the_environment_matter(monkeypatch: pytes
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "other")
     async with serve([text("hi")]) as server:
-        provider = OpenAIProvider(OpenAIConfig(base_url=server.url), Timeouts())
+        provider = chat(server.url)
         assert (await ask(provider)).text == "hi"
         assert server.seen[0].headers["authorization"] == "Bearer none"
         await provider.aclose()
