@@ -14,6 +14,7 @@ from agentd.core.api_contents import ContentMethods
 from agentd.core.api_daemon import DaemonMethods, Host
 from agentd.core.api_sessions import SessionMethods
 from agentd.core.api_turns import TurnMethods
+from agentd.core.api_usage import UsageMethods
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.live import DraftSaver
@@ -66,6 +67,7 @@ def assemble(
         SessionMethods(store, sessions, upkeep, once, settings, resolve),
         TurnMethods(sessions, once, settings, resolve, attachments),
         ContentMethods(store, sessions, once),
+        UsageMethods(store, sessions, accounts),
     )
     return Core(
         bus=bus,

@@ -18,6 +18,8 @@ from agentwire.types import BudgetState, Price, Usage
 LEAST_OUTPUT = 256
 """Tokens. A reply that may not be longer is not worth its input."""
 _MILLION = 1_000_000
+_HALF_NANO = 5e-10
+"""US dollars that sums of floats may be off: costs are whole nano-dollars."""
 
 
 @frozen(kw_only=True)
@@ -97,8 +99,10 @@ def _output_under(budget: BudgetState, model: str, price: Price | None, tokens: 
             scope=budget.scope,
             unit=budget.unit,
         )
+    price = price.at(tokens)
     if not (price.input or price.output):
         return max_output
+    left += _HALF_NANO
     left -= tokens * price.input / _MILLION
     if left < 0 or not price.output:
         return -1 if left < 0 else max_output

@@ -21,10 +21,11 @@ def rounded(dollars: float) -> float:
 
 
 def cost_of(usage: Usage, price: Price | None) -> float | None:
-    """US dollars; None if the price is not known. Cached input has its own price, reasoning that of output."""
+    """US dollars; None if the price is not known. Cached input has its own price, reasoning that of output, a long
+    request that of long ones."""
     if price is None:
         return None
-    fresh = max(usage.input - usage.cached, 0)
+    price, fresh = price.at(usage.input), max(usage.input - usage.cached, 0)
     return rounded((fresh * price.input + usage.cached * price.cached + usage.output * price.output) / _MILLION)
 
 

@@ -157,12 +157,13 @@ def interrupted_message(state: SessionState, draft: Draft | None) -> list[Any]:
 def close_turn(state: SessionState, draft: Draft | None, end: Finish) -> list[Any]:
     """Everything the log needs so that the open turn is over and its history valid, wherever it was stopped."""
     never = "cancelled" if end.outcome == "cancelled" else "not_executed"
-    bodies = interrupted_message(state, draft)
+    cut = interrupted_message(state, draft)
+    bodies = list(cut)
     for call in state.open_turn.open_calls:
         outcome, text = ("unknown", UNKNOWN) if call.started else (never, NOT_EXECUTED)
         bodies.append(finished(state.open_turn.number, call.id, outcome, text))  # type: ignore[arg-type]
-    bodies.append(turn_finished(state, end.outcome, end.error))
-    return bodies
+    finish = turn_finished(state, end.outcome, end.error)
+    return [*bodies, _with_last(finish, cut[0]) if cut else finish]
 
 
 def suspend_turn(state: SessionState, draft: Draft | None) -> list[Any]:

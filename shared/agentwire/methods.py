@@ -10,6 +10,7 @@ from attrs import validators as v
 
 from agentwire.types import (
     BackupInfo,
+    BudgetState,
     ConfigValue,
     DaemonStatus,
     Decision,
@@ -24,6 +25,7 @@ from agentwire.types import (
     SessionSettings,
     SessionView,
     StoreInfo,
+    UsageRow,
 )
 
 Scope = Literal["read", "chat", "tools", "admin"]
@@ -328,6 +330,31 @@ class BlobStored:
 
 
 @frozen(kw_only=True)
+class GetUsage:
+    """What was used. `since`, `until`: seconds since the epoch; the days (UTC) that they are in count whole.
+
+    `session`: only of this one; `turn` needs it. `user` is for administrators and tells of everybody.
+    """
+
+    by: Literal["day", "session", "model", "user", "turn"] = "day"
+    since: float | None = None
+    until: float | None = None
+    session: str = ""
+    limit: int = field(default=50, validator=_page)
+
+
+@frozen(kw_only=True)
+class UsageReport:
+    """Days and turns newest first, others what cost most first, `limit` of them; `total` is of all. A row's `title` is that of the
+    session, or the models of the turn. `unpriced`: the models whose price nobody knew. `budgets`: those that are set."""
+
+    rows: tuple[UsageRow, ...]
+    total: UsageRow
+    unpriced: tuple[str, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
+
+
+@frozen(kw_only=True)
 class CheckStore:
     """`full`: every page and index; else what is quick."""
 
@@ -411,6 +438,7 @@ METHODS: dict[str, Method] = {
     "message/add": Method(AddMessages, AddedMessages, "chat", idempotent=True),
     "blob/get": Method(GetBlob, BlobPiece, "read"),
     "blob/put": Method(PutBlob, BlobStored, "chat"),
+    "usage/get": Method(GetUsage, UsageReport, "read"),
     "store/info": Method(Empty, StoreInfo, "admin"),
     "store/check": Method(CheckStore, StoreChecked, "admin"),
     "store/backup": Method(StorePath, BackupInfo, "admin"),

@@ -43,6 +43,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "session/set": SESSION,
     "session/fork": SESSION,
     "session/clean": {},
+    "usage/get": {},
     "store/info": {},
     "store/check": {},
     "store/backup": {},
