@@ -8,7 +8,7 @@ the end of the body: usage comes after the reason, and `Stop` is last.
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,16 +21,26 @@ from agentwire.types import PartKind, StopReason, Usage
 _T = TypeVar("_T")
 
 
-class Decoding:
-    """A `Decoder` (dialect.py) but for `_event`, of bodies that are server-sent events. `_reply`: what the events bring, in parts;
-    `_reason`: why the reply ended, once it is complete; `_usage`: the last report, if there is one since the last feed."""
+class Reader(Protocol):
+    """Takes the events out of a body. `partial`: the bytes so far end inside one. `feed` raises SseError."""
 
-    def __init__(self, who: str) -> None:
+    @property
+    def partial(self) -> bool: ...
+
+    def feed(self, data: bytes) -> list[bytes]: ...
+
+
+class Decoding:
+    """A `Decoder` (dialect.py) but for `_event`, of bodies that are server-sent events, or what `reader` reads. `_reply`: what the
+    events bring, in parts; `_reason`: why the reply ended, once it is complete; `_usage`: the last report, if there is one since
+    the last feed."""
+
+    def __init__(self, who: str, reader: Reader | None = None) -> None:
         self.finished = False
         self.events = 0
         self.failed: ProviderError | None = None
         self._who = who
-        self._reader = SseReader()
+        self._reader = reader or SseReader()
         self._reply = ReplyParts()
         self._add = self._reply.add
         self._called = False

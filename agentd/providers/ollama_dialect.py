@@ -2,8 +2,7 @@
 ollama_request.py).
 
 Theory of operation: a reply is lines of JSON, the last of which is `done` and has the usage. Text and thoughts are fields of one
-message; tool calls come whole. All that one `feed` brought becomes at most one `PartText` per part: the caller pays per read, not
-per token. A reply without its last line was cut off.
+message; tool calls come whole.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from agentd.ports import Delta, Prompt, Spent, Stop
+from agentd.ports import Prompt
 from agentd.providers.catalog import ModelData
 from agentd.providers.chat_errors import classify
+from agentd.providers.decoding import Decoding
 from agentd.providers.dialect import Listed, Rehearse
-from agentd.providers.ollama_lines import LineReader, LineTooLong
+from agentd.providers.ollama_lines import LineReader
 from agentd.providers.ollama_request import OllamaRequests
-from agentd.providers.reply_parts import ReplyParts
 from agentwire.config_kinds import OLLAMA
-from agentwire.errors import BadRequest, ProviderDown, ProviderError, ProviderOverloaded
+from agentwire.errors import BadRequest, ProviderError, ProviderOverloaded
 from agentwire.types import StopReason, Usage
 
 if TYPE_CHECKING:
@@ -58,111 +57,43 @@ class _Line(Struct, gc=False):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_lines = msgspec.json.Decoder(_Line)
 
 _REASONS: Mapping[str, StopReason] = {"length": "length"}
 """Any other word means that the model stopped by itself."""
 
 
-class OllamaDecoder:
+class OllamaDecoder(Decoding):
     """A `Decoder` (dialect.py)."""
 
     def __init__(self, who: str) -> None:
-        self.finished = False
-        self.events = 0
-        self.failed: ProviderError | None = None
-        self._who = who
-        self._reader = LineReader()
-        self._parts = ReplyParts()
+        super().__init__(who, LineReader())
         self._text: int | None = None
         self._thought: int | None = None
-        self._called = False
-        self._last: _Line | None = None
 
-    @property
-    def complete(self) -> bool:
-        return self._last is not None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        if self.failed is not None:
-            raise self.failed
-        try:
-            return self._take(self._reader.feed(data))
-        except LineTooLong as error:
-            return self._take(error.lines, ProviderDown(f"{self._who} sent {error}"))
-
-    def finish(self) -> list[Delta]:
-        deltas = [] if self.finished else self.feed(b"\n")  # some proxies take the last one away
-        if self.failed is not None:
-            raise self.failed
-        if not self.finished:
-            raise ProviderDown(f"{self._who} cut the reply off before its end")
-        return deltas
-
-    def _take(self, lines: list[bytes], broken: ProviderError | None = None) -> list[Delta]:
-        """The deltas of `lines`, after which the stream is `broken`. What comes after the last line is nobody's business."""
-        if self.finished:
-            return []
-        for line in lines:
-            self.events += 1
-            try:
-                self._line(line)
-            except ProviderError as error:
-                broken = error
-                break
-            if self._last is not None:
-                broken = None
-                break
-        self.failed = broken
-        return self._flush()
-
-    def _flush(self) -> list[Delta]:
-        deltas = self._parts.take()
-        if (last := self._last) is not None:
-            self.finished = True
-            deltas.append(Spent(Usage(input=last.prompt_eval_count or 0, output=last.eval_count or 0)))
-            reason = _REASONS.get(last.done_reason or "", "end")
-            deltas.append(Stop("tool_calls" if reason == "end" and self._called else reason))
-        return deltas
-
-    def _line(self, data: bytes) -> None:
-        try:
-            line = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            line = self._mend(data)
+    def _event(self, event: bytes) -> bool:
+        self.events += 1
+        line = self._decoded(_lines, event, "line of a reply")
         if line.error is not None:
             raise refused(self._who, None, {"error": line.error})
         if line.message is not None:
             self._say(line.message)
-        elif not line.done:
-            raise self._garbage(data)
         if line.done:
-            self._last = line
+            self._usage = Usage(input=line.prompt_eval_count or 0, output=line.eval_count or 0)
+            self._reason = _REASONS.get(line.done_reason or "", "end")
+        return line.done
 
     def _say(self, message: _Message) -> None:
         if message.thinking:
             if self._thought is None:
-                self._thought = self._parts.start("reasoning")
-            self._parts.add(self._thought, message.thinking)
+                self._thought = self._start("reasoning")
+            self._add(self._thought, message.thinking)
         if message.content:
             if self._text is None:
-                self._text = self._parts.start("text")
-            self._parts.add(self._text, message.content)
+                self._text = self._start("text")
+            self._add(self._text, message.content)
         for call in message.tool_calls or ():
-            self._called = True
-            self._parts.add(self._parts.start("tool_call", call.function.name), _arguments(call.function.arguments))
-
-    def _mend(self, data: bytes) -> _Line:
-        """Invalid UTF-8 and lone surrogates are replaced; what is still no such line then is garbage."""
-        try:
-            value = json.loads(data.decode("utf-8", "replace"))
-            return _decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-        except (ValueError, msgspec.MsgspecError, RecursionError):
-            raise self._garbage(data) from None
-
-    def _garbage(self, data: bytes) -> ProviderDown:
-        shown = data[:80].decode("utf-8", "replace")
-        return ProviderDown(f"{self._who} sent a line that is no part of a reply: {shown!r}")
+            self._add(self._start("tool_call", call.function.name), _arguments(call.function.arguments))
 
 
 def _arguments(raw: msgspec.Raw) -> str:

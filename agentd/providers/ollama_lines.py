@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import takewhile
 
-MAX_LINE = 8 * 1024 * 1024
-"""Bytes of one line. A hostile or broken server must not fill our memory."""
-
-
-class LineTooLong(ValueError):
-    """A line is longer than MAX_LINE. `lines`: what came before it."""
-
-    def __init__(self, lines: list[bytes]) -> None:
-        super().__init__("a line longer than 8 MiB")
-        self.lines = lines
+from agentd.providers.sse import MAX_LINE, SseError
 
 
 class LineReader:
-    """One per response body. After LineTooLong it must not be fed again."""
+    """One per response body. After an SseError (a line longer than MAX_LINE) it must not be fed again."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # the line that has not ended yet
@@ -26,8 +17,8 @@ class LineReader:
 
     @property
     def partial(self) -> bool:
-        """True if the bytes so far end inside a line."""
-        return bool(self._pieces)
+        """True if the bytes so far end inside an object: it was cut off, if nothing follows. Some servers do not end their last line."""
+        return bool(self._pieces) and not self._pieces[-1].endswith(b"}")
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, but for empty ones."""
@@ -40,7 +31,7 @@ class LineReader:
             self._pieces.append(rest)
             self._held += len(rest)
         if self._held > MAX_LINE or max(map(len, lines), default=0) > MAX_LINE:
-            raise LineTooLong(_said(takewhile(lambda line: len(line) <= MAX_LINE, lines)))
+            raise SseError("a line longer than 8 MiB", _said(takewhile(lambda line: len(line) <= MAX_LINE, lines)))
         return _said(lines)
 
 

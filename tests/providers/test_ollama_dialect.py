@@ -112,9 +112,9 @@ def test_any_split_gives_the_same_reply(name: str, data: st.DataObject) -> None:
     ("name", "text", "said"),
     [
         ("error", "one two ", "an error was encountered"),
-        ("garbage", "one two ", "no part of a reply: '<html>'"),
-        ("foreign", "one ", "no part of a reply"),
-        ("cut", "one ", "no part of a reply"),
+        ("garbage", "one two ", "no line of a reply: '<html>'"),
+        ("foreign", "one ", "cut the reply off"),
+        ("cut", "one ", "cut the reply off"),
         ("no last newline", "a", ""),
         ("more", "a", ""),
     ],
