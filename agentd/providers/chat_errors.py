@@ -11,7 +11,18 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from agentwire.errors import AuthFailed, BadRequest, ContextTooLong, OutOfCredit, ProviderDown, ProviderError, RateLimited, Refused
+from agentwire.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    OutOfCredit,
+    ProviderDown,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+)
 
 _SAID = 500  # characters of the host's own words in a message
 
@@ -21,7 +32,9 @@ _WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
     (re.compile(r"content_filter|_policy|invalid_prompt|responsible_?ai|safety_violation|moderation"), Refused),
     (re.compile(r"invalid_api_key|authentication|permission_denied|unauthorized"), AuthFailed),
     (re.compile(r"rate_?limit|too_many_requests"), RateLimited),
-    (re.compile(r"server_error|internal|overloaded|unavailable|timeout|api_error"), ProviderDown),
+    (re.compile(r"overloaded|server_busy|at_capacity"), ProviderOverloaded),
+    (re.compile(r"timeout|timed_out"), ProviderTimeout),
+    (re.compile(r"server_error|internal|unavailable|api_error"), ProviderDown),
     (re.compile(r"invalid_request|invalid_value|unsupported|not_found|_image|image_|residency"), BadRequest),
 )
 """Looked for in the body's `code` and `type`."""
@@ -31,14 +44,19 @@ _LONG_PROMPT = re.compile(
 )
 """Looked for in the message of a 400 or 413: many hosts have no code for it."""
 
+_BUSY = re.compile(r"overloaded|too busy|(over|at|out of) capacity|insufficient system resource|no (available )?slot")
+"""Looked for in the message of a 5xx: it works, but has too much to do."""
+
 _STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthFailed,
     402: OutOfCredit,
     403: AuthFailed,
-    408: ProviderDown,
+    408: ProviderTimeout,
     413: ContextTooLong,
     425: ProviderDown,
     429: RateLimited,
+    504: ProviderTimeout,
+    529: ProviderOverloaded,
 }
 
 _ADVICE: Mapping[type[ProviderError], str] = {
@@ -61,12 +79,13 @@ def classify(who: str, status: int | None, body: object, *, retry_after: float |
 def failure(
     cls: type[ProviderError], who: str, status: int | None, said: str, *, retry_after: float | None = None
 ) -> ProviderError:
-    """The error, in a sentence that says whose it is, what its host `said`, and what to do."""
+    """The error, in a sentence that says whose it is, what its host `said`, and what to do; its `details` have the status."""
     text = f"{who} answered {status}" if status is not None else f"{who} reported an error in its reply"
     text = f"{text}: {said}" if said else f"{text}."
     if advice := _ADVICE.get(cls):
         text += f" {advice}" if text.endswith((".", "!", "?")) else f". {advice}"
-    return cls(text, retry_after=retry_after if cls.retryable else None)
+    details = {} if status is None else {"status": status}
+    return cls(text, retry_after=retry_after if cls.retryable else None, **details)
 
 
 def _class(status: int | None, code: str, said: str) -> type[ProviderError]:
@@ -75,8 +94,10 @@ def _class(status: int | None, code: str, said: str) -> type[ProviderError]:
     worded = next((cls for pattern, cls in _WORDS if pattern.search(code.lower())), None)
     if status is None:
         return worded or ProviderDown
-    if status >= 500:  # a word cannot make a broken server's answer final, except these two
-        return worded if worded in (OutOfCredit, ContextTooLong) else ProviderDown
+    if status >= 500:  # a word cannot make a broken server's answer final, except the first two
+        if worded in (OutOfCredit, ContextTooLong, ProviderOverloaded):
+            return worded
+        return ProviderOverloaded if _BUSY.search(said.lower()) else _STATUS.get(status, ProviderDown)
     if worded in (OutOfCredit, ContextTooLong, Refused) or (status == 400 and worded is AuthFailed):
         return worded
     return _STATUS.get(status, BadRequest)

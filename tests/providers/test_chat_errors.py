@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from agentd.providers.chat_errors import classify, retry_after
-from agentwire.errors import AuthFailed, BadRequest, ContextTooLong, OutOfCredit, ProviderDown, ProviderError, RateLimited, Refused
+from agentwire.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextTooLong,
+    OutOfCredit,
+    ProviderDown,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderTimeout,
+    RateLimited,
+    Refused,
+)
 
 
 def body(message: str = "no", code: Any = None, kind: str | None = None) -> dict[str, Any]:
@@ -27,7 +38,7 @@ CASES: list[tuple[int | None, Any, type[ProviderError]]] = [
     (403, body(), AuthFailed),
     (404, body(code="model_not_found"), BadRequest),
     (404, {"detail": "Not Found"}, BadRequest),  # FastAPI
-    (408, body(), ProviderDown),
+    (408, body(), ProviderTimeout),
     (413, body(), ContextTooLong),
     (422, {"detail": [{"msg": "field required"}]}, BadRequest),
     (429, body(code="rate_limit_exceeded"), RateLimited),
@@ -36,7 +47,15 @@ CASES: list[tuple[int | None, Any, type[ProviderError]]] = [
     (500, body(kind="invalid_request_error"), ProviderDown),
     (502, "<html><h1>Bad Gateway</h1></html>", ProviderDown),
     (503, "", ProviderDown),
-    (529, body(kind="overloaded_error"), ProviderDown),
+    (500, body(code="insufficient_quota"), OutOfCredit),
+    (503, body("The engine is currently overloaded", kind="server_error"), ProviderOverloaded),
+    (503, body("Server overloaded, please retry", code="service_unavailable_error"), ProviderOverloaded),  # DeepSeek
+    (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, ProviderDown),  # llama.cpp
+    (504, "", ProviderTimeout),
+    (529, "", ProviderOverloaded),
+    (529, body(kind="overloaded_error"), ProviderOverloaded),
+    (None, body(kind="engine_overloaded"), ProviderOverloaded),
+    (None, body(code="timeout"), ProviderTimeout),
     (None, body(kind="server_error"), ProviderDown),
     (None, body(code="rate_limit_exceeded"), RateLimited),
     (None, body(code="context_length_exceeded"), ContextTooLong),
@@ -60,6 +79,12 @@ def test_message_says_who_what_and_what_to_do() -> None:
     )
     assert str(classify("api.x.org", 403, body("no entry"))) == "api.x.org answered 403: no entry. Check the API key."
     assert str(classify("api.x.org", None, {"error": {}})) == "api.x.org reported an error in its reply."
+
+
+def test_status_is_in_the_details() -> None:
+    """A model that is not there is told from a wrong request by it."""
+    assert classify("h", 404, body()).details == {"status": 404}
+    assert classify("h", None, body()).details == {}
 
 
 def test_long_words_are_cut() -> None:

@@ -18,6 +18,8 @@ from agentwire.errors import (
     OutOfCredit,
     ProviderDown,
     ProviderError,
+    ProviderOverloaded,
+    ProviderTimeout,
     RateLimited,
     Refused,
 )
@@ -54,7 +56,7 @@ STATUSES: list[tuple[Answer, type[ProviderError]]] = [
     (error(429), RateLimited),
     (error(500), ProviderDown),
     (error(503), ProviderDown),
-    (error(529), ProviderDown),
+    (error(529), ProviderOverloaded),
     (Fail(502, "<html>Bad Gateway</html>", content_type="text/html"), ProviderDown),
     (Fail(500, ""), ProviderDown),
 ]
@@ -175,7 +177,7 @@ STOP = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 async def test_silence(answer: Answer, timeouts: Timeouts, said: str) -> None:
     """A server that hangs or only pings is left, and sees it; what it gave stays given."""
     async with wired([answer], timeouts) as (server, provider):
-        with pytest.raises(ProviderDown, match=re.escape(said)):
+        with pytest.raises(ProviderTimeout, match=re.escape(said)):
             await ask(provider)
         await server.gone(1)
         assert len(server.seen) == 1
@@ -185,7 +187,7 @@ async def test_silence_of_the_list() -> None:
     """A host that does not list its models is not waited for."""
     async with wired([], Timeouts(first_event=SHORT)) as (server, provider):
         server.models = Silent()
-        with pytest.raises(ProviderDown, match=r"did not list its models within 0\.03 s"):
+        with pytest.raises(ProviderTimeout, match=r"did not list its models within 0\.03 s"):
             await provider.models()
         await server.gone(1)
 
