@@ -165,7 +165,7 @@ class _Current:
     def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
         self._config, self.settings = config, _settings(config)
-        self._router.default = config.model
+        self._router.reconfigure(config.model)
         for provider in self._providers.values():
             provider.reconfigure(config.timeouts)
 
@@ -201,7 +201,7 @@ def _router(config: Config, providers: Mapping[str, Provider]) -> Router:
     """Error handling: ConfigError for a default model of no provider: it would fail every session, and the first prewarming."""
     router = Router(providers, config.model)
     try:
-        router.resolve("")
+        router.route("")
     except InvalidParams as error:
         source = next((value.source for value in config.values if value.key == "model"), "configuration")
         raise ConfigError(f"{source}: model: {error.message}, got {config.model!r}", key="model") from None

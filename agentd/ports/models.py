@@ -229,11 +229,15 @@ Error handling: ContextTooLong or BudgetExceeded if this model cannot be asked t
 class ModelRequest(Protocol):
     """A reply that is wanted, over all the attempts that it takes, also those after it broke off in the middle.
 
-    `model`: the full name of the one that is asked, or was asked last, and its `limits`.
+    `model`: the full name of the one that is asked, or was asked last, and its `limits`. `over`: no attempt is left: what broke off
+    cannot be gone on with.
     """
 
     @property
     def model(self) -> str: ...
+
+    @property
+    def over(self) -> bool: ...
 
     @property
     def limits(self) -> ModelLimits: ...
@@ -244,7 +248,8 @@ class ModelRequest(Protocol):
         Called again after it broke off, `build` makes a prompt that is `continuing`: the attempts count on, and what the reply
         repeats of the text it should go on from does not reach `sink`.
 
-        Error handling: the last attempt's ProviderError once nothing was given and no attempt is left, or the reply broke off.
+        Error handling: the attempt's ProviderError when its reply broke off. Once nothing was given and no attempt is left, one
+        error for all of them, with `retry_after` if coming back may help; ContextTooLong if a shorter prompt may.
         """
 
 

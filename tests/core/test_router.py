@@ -1,242 +1,147 @@
+"""The router: names, limits, lists, and how requests are spread over models and keys."""
+
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections import Counter
 
 import pytest
 import trio
+import trio.testing
 
 from agentd.core.router import Router
-from agentd.ports import Delta, ModelLimits, PartStart, PartText, Prompt, Stop, Stream
-from agentwire.errors import (
-    AuthFailed,
-    BadRequest,
-    ContextTooLong,
-    InvalidParams,
-    OutOfCredit,
-    ProviderDown,
-    ProviderError,
-    RateLimited,
-    Refused,
-)
+from agentd.core.routes import Alias
+from agentwire.errors import AuthFailed, BadRequest, ConfigError, InvalidParams
 from agentwire.types import ModelInfo
+from tests.fakes.hosts import ANSWER, Bench, Host, Play, down
 
-def _build(_model: str, _limits: ModelLimits) -> Prompt:
-    return PROMPT
-
-
-ANSWER: tuple[Delta, ...] = (PartStart(0, "text"), PartText(0, "hi"), Stop("end"))
-PROMPT = Prompt(model="", system="", messages=())
-
-
-class Play:
-    """What one attempt does: fail when entered, give deltas, fail after them."""
-
-    def __init__(self, *given: Delta, entering: ProviderError | None = None, after: ProviderError | None = None) -> None:
-        self.given, self.entering, self.after = given, entering, after
-
-    async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
-        sink(())
-        if self.given:
-            sink(self.given)
-        if self.after:
-            raise self.after
-
-
-class Host:
-    """A Provider that plays its script; `asked` has the model of each attempt, `open` how many exchanges are."""
-
-    def __init__(self, name: str, *script: Play, models: Sequence[str] | ProviderError = ()) -> None:
-        self.name, self.script, self.listed = name, list(script), models
-        self.asked: list[str] = []
-        self.open = 0
-        self.keys = 1
-        self.warm = False
-
-    def limits(self, model: str) -> ModelLimits:
-        return ModelLimits(context=len(model), max_output=1)
-
-    @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Stream]:
-        self.asked.append(prompt.model)
-        self.open += 1
-        try:
-            play = self.script.pop(0)
-            if play.entering:
-                raise play.entering
-            yield play
-        finally:
-            self.open -= 1
-
-    async def models(self) -> Sequence[ModelInfo]:
-        if isinstance(self.listed, ProviderError):
-            raise self.listed
-        return [ModelInfo(id=f"{self.name}/{model}") for model in self.listed]
-
-    def status(self) -> tuple[str, str]:
-        return "ready", ""
-
-    async def run(self, *, task_status: Any) -> None:
-        task_status.started()
-
-    async def prewarm(self) -> None:
-        self.warm = True
-
-    async def aclose(self) -> None: ...
-
-
-class Bench:
-    """A router over hosts `a` (the default's) and `b`; waits are written down instead of waited for."""
-
-    def __init__(self, *script: Play, chance: float = 0.0) -> None:
-        self.a, self.b = Host("a", *script), Host("b")
-        self.waits: list[float] = []
-        self.router = Router({"a": self.a, "b": self.b}, "a/one", sleep=self._sleep, chance=lambda: chance)
-
-    async def _sleep(self, seconds: float) -> None:
-        assert self.a.open == 0, "no connection is kept open while nothing is asked"
-        self.waits.append(round(seconds, 3))
-
-    async def ask(self) -> list[Delta]:
-        got: list[Delta] = []
-        await self.router.request("a/one").drain(_build, got.extend)
-        return got
-
-
-def down(**options: Any) -> ProviderDown:
-    return ProviderDown("down", **options)
-
-
-@pytest.mark.parametrize(
-    ("model", "provider", "name"),
-    [("a/x", "a", "x"), ("b/x/y", "b", "x/y"), ("x", "a", "x"), ("", "a", "one"), ("b/", "b", "")],
-)
-def test_names(model: str, provider: str, name: str) -> None:
-    """The first slash ends the provider's name; without one the default's provider is meant, and nothing at all is the default."""
-    router = Bench().router
-    found, rest = router.resolve(model)
-    assert (found.name, rest) == (provider, name)
-    assert router.full_name(model) == f"{provider}/{name}"
+FAST = {"fast": Alias(models=("a/x", "b/y"), strategy="round_robin", weights=(3, 1))}
 
 
 def test_unknown_provider() -> None:
     """The user reads which ones there are, before anything is sent."""
-    router = Bench().router
-    for ask in (router.limits, lambda model: router.request(model)):
+    router = Bench(Host("a"), Host("b")).router
+    for ask in (router.limits, router.request, router.full_name):
         with pytest.raises(InvalidParams, match=r"'meta-llama'.*the providers are a, b"):
             ask("meta-llama/x")
 
 
-def test_limits_are_the_providers() -> None:
-    assert Bench().router.limits("b/four").context == 4
+def test_limits_are_the_first_candidates() -> None:
+    router = Bench(Host("a"), Host("b"), aliases=FAST).router
+    assert router.limits("b/four").context == 4
+    assert router.limits("a/three,b/four").context == 5
+    assert router.limits("fast").context == 1
 
 
 async def test_prompt_gets_the_providers_own_name() -> None:
-    bench = Bench(Play(*ANSWER))
+    bench = Bench(Host("a"))
     assert await bench.ask() == list(ANSWER)
-    assert bench.a.asked == ["one"]
+    assert bench.hosts["a"].asked == [("one", 0)]
 
 
-@pytest.mark.parametrize("fails", [Play(entering=down()), Play(after=down()), Play(entering=RateLimited("busy"))])
-async def test_failure_before_the_first_delta_is_tried_again(fails: Play) -> None:
-    """Whether it shows before the answer or while the first event is waited for."""
-    bench = Bench(fails, fails, Play(*ANSWER))
-    assert await bench.ask() == list(ANSWER)
-    assert len(bench.a.asked) == 3
+async def test_an_alias_that_vanished_fails_with_one_clear_sentence() -> None:
+    """A session outlives its configuration."""
+    bench = Bench(Host("a"), Host("b"), aliases=FAST)
+    assert bench.router.full_name("fast") == "fast"
+    bench.router.reconfigure("a/one", {})
+    with pytest.raises(InvalidParams, match="no model alias 'fast': there are no aliases"):
+        await bench.ask("fast")
 
 
-async def test_three_attempts_at_most() -> None:
-    """The last error is the caller's, and the waits between grow."""
-    bench = Bench(*[Play(entering=down())] * 5)
-    with pytest.raises(ProviderDown):
+def test_a_wrong_configuration_changes_nothing() -> None:
+    bench = Bench(Host("a"), Host("b"), aliases=FAST)
+    with pytest.raises(ConfigError, match="leads to itself"):
+        bench.router.reconfigure("b/two", {"x": Alias(models=("x",))})
+    assert bench.router.default == "a/one"
+    assert bench.router.full_name("fast") == "fast"
+
+
+@pytest.mark.parametrize(
+    ("alias", "asked"),
+    [
+        (Alias(models=("a/x", "b/y")), {"a": 1000}),
+        (Alias(models=("a/x", "b/y"), strategy="round_robin"), {"a": 500, "b": 500}),
+        (Alias(models=("a/x", "b/y"), strategy="round_robin", weights=(3, 1)), {"a": 750, "b": 250}),
+        (Alias(models=("a/x", "b/y"), strategy="least_busy"), {"a": 1000}),
+    ],
+)
+async def test_a_thousand_requests_one_by_one(alias: Alias, asked: dict[str, int]) -> None:
+    """Split exactly by the weights; without streams at the same time nobody is busy."""
+    bench = Bench(Host("a"), Host("b"), aliases={"all": alias})
+    for _ in range(1000):
+        await bench.ask("all")
+    assert {name: len(host.asked) for name, host in bench.hosts.items() if host.asked} == asked
+
+
+@pytest.mark.parametrize(("weights", "asked"), [((), (20, 20)), ((3, 1), (30, 10))])
+async def test_streams_at_the_same_time_go_to_the_least_busy(weights: tuple[int, ...], asked: tuple[int, int]) -> None:
+    """In proportion to the weights; when they end, the load is gone."""
+    gate = trio.Event()
+    hosts = [Host(name, Play(*ANSWER, gate=gate)) for name in "ab"]
+    bench = Bench(*hosts, aliases={"all": Alias(models=("a/x", "b/y"), strategy="least_busy", weights=weights)})
+    async with trio.open_nursery() as nursery:
+        for _ in range(40):
+            nursery.start_soon(bench.ask, "all")
+        await trio.testing.wait_all_tasks_blocked()
+        assert tuple(host.open for host in hosts) == asked
+        gate.set()
+    assert bench.router.balance.busy.total() == 0
+
+
+async def test_keys_take_turns() -> None:
+    """Each request with the next one."""
+    bench = Bench(Host("a", keys=3))
+    for _ in range(7):
         await bench.ask()
-    assert len(bench.a.asked) == 3
-    assert bench.waits == [0.25, 0.5]
+    assert [key for _, key in bench.hosts["a"].asked] == [0, 1, 2, 0, 1, 2, 0]
 
 
-async def test_waits_are_spread() -> None:
-    """At most twice the shortest, by chance."""
-    bench = Bench(*[Play(entering=down())] * 3, chance=0.5)
-    with pytest.raises(ProviderDown):
+async def test_a_revoked_key_is_left_alone(autojump_clock: trio.testing.MockClock) -> None:
+    """For five minutes; then one request tries it again."""
+    host = Host("a", Play(entering=AuthFailed("revoked")), Play(*ANSWER), keys=3)
+    bench = Bench(host)
+    for _ in range(60):
         await bench.ask()
-    assert bench.waits == [0.375, 0.75]
-
-
-@pytest.mark.parametrize("final", [AuthFailed, BadRequest, ContextTooLong, OutOfCredit, Refused])
-async def test_what_would_fail_again_is_not_repeated(final: type[ProviderError]) -> None:
-    bench = Bench(Play(entering=final("no")), Play(*ANSWER))
-    with pytest.raises(final):
+    assert Counter(key for _, key in host.asked) == {0: 1, 1: 30, 2: 30}
+    assert [(circuit.target, circuit.state, circuit.code) for circuit in bench.router.circuits()] == [
+        ("a#1", "open", "auth_failed")
+    ]
+    await trio.sleep(301)
+    assert [circuit.state for circuit in bench.router.circuits()] == ["half-open"]
+    for _ in range(3):
         await bench.ask()
-    assert len(bench.a.asked) == 1
-    assert bench.waits == []
-
-
-@pytest.mark.parametrize(("chance", "waited"), [(0.0, 7.0), (0.5, 7.35)])
-async def test_retry_after_is_honoured(chance: float, waited: float) -> None:
-    """Never sooner than asked, and not everybody at the same moment."""
-    bench = Bench(Play(entering=RateLimited("busy", retry_after=7)), Play(*ANSWER), chance=chance)
-    await bench.ask()
-    assert bench.waits == [waited]
-
-
-async def test_a_host_that_asks_for_too_long_is_left_alone() -> None:
-    """Over a minute: the error with its time goes to the user."""
-    bench = Bench(Play(entering=RateLimited("busy", retry_after=61)), Play(*ANSWER))
-    with pytest.raises(RateLimited) as caught:
-        await bench.ask()
-    assert caught.value.retry_after == 61
-    assert bench.waits == []
-
-
-async def test_after_the_first_delta_nothing_is_repeated() -> None:
-    """What was given stays given; the caller decides how to go on."""
-    bench = Bench(Play(PartStart(0, "text"), after=down()), Play(*ANSWER))
-    with pytest.raises(ProviderDown):
-        await bench.ask()
-    assert len(bench.a.asked) == 1
-
-
-async def test_no_exchange_is_open_outside_of_drain() -> None:
-    """Entering asks for nothing; when drain has returned or failed, everything is closed."""
-    bench = Bench(Play(*ANSWER))
-    request = bench.router.request("a/one")
-    assert bench.a.asked == []
-    await request.drain(_build, lambda _: None)
-    assert bench.a.open == 0
-
-
-async def test_cancelling_the_wait() -> None:
-    """Between two attempts, too."""
-    host = Host("a", Play(entering=down()))
-    with trio.move_on_after(0) as scope:
-        await Router({"a": host}, "a/one").request("").drain(_build, lambda _: None)
-    assert scope.cancelled_caught
-
-
-async def test_exception_of_the_sink_is_not_a_failed_attempt() -> None:
-    bench = Bench(Play(*ANSWER), Play(*ANSWER))
-
-    def full(_: Sequence[Delta]) -> None:
-        raise RuntimeError("enough")
-
-    with pytest.raises(RuntimeError, match="enough"):
-        await bench.router.request("").drain(_build, full)
-    assert len(bench.a.asked) == 1
+    assert Counter(key for _, key in host.asked) == {0: 2, 1: 31, 2: 31}
+    assert bench.router.circuits() == ()
 
 
 async def test_models_of_all_providers() -> None:
     """The default is marked."""
-    hosts = [Host("a", models=["one", "two"]), Host("b", models=["x"])]
-    models = await Router({host.name: host for host in hosts}, "a/two").models()
+    bench = Bench(Host("a", models=["one", "two"]), Host("b", models=["x"]))
+    bench.router.reconfigure("a/two")
+    models = await bench.router.models()
     assert [(model.id, model.default) for model in models] == [("a/one", False), ("a/two", True), ("b/x", False)]
+
+
+async def test_aliases_are_listed_with_what_they_stand_for() -> None:
+    """The context that fits all of them."""
+    bench = Bench(Host("a", context=100), Host("b", context=50), aliases=FAST)
+    fast, default = await bench.router.models(), await bench.router.models()
+    assert fast == default
+    assert fast[1] == ModelInfo(
+        id="fast", context=50, max_output=1, candidates=("a/x", "b/y"), source="configured", note="round robin"
+    )
+
+
+async def test_models_that_fail_say_so(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench(Host("a", Play(entering=BadRequest("no such model", status=404)), models=["one", "two"]))
+    with pytest.raises(BadRequest):
+        await bench.ask("a/two")
+    assert [(model.id, model.health) for model in await bench.router.models()] == [("a/one", ""), ("a/two", "open: bad_request")]
 
 
 async def test_models_of_a_provider_that_fails() -> None:
     """It says why, and the others are listed; the default is there even if nobody lists it."""
     hosts = [Host("a", models=down()), Host("b", models=["x"]), Host("c", models=BadRequest("no"))]
-    models = await Router({host.name: host for host in hosts}, "a/one").models()
-    assert models == [
+    assert await Bench(*hosts).router.models() == [
         ModelInfo(id="a/one", default=True, available=False, note="down"),
         ModelInfo(id="b/x"),
         ModelInfo(id="c/", available=False, note="no"),
@@ -246,6 +151,6 @@ async def test_models_of_a_provider_that_fails() -> None:
 
 async def test_prewarming_is_for_the_default() -> None:
     """Only the library that the next request most likely needs is loaded."""
-    bench = Bench()
+    bench = Bench(Host("a"), Host("b"))
     await bench.router.prewarm()
-    assert (bench.a.warm, bench.b.warm) == (True, False)
+    assert (bench.hosts["a"].warm, bench.hosts["b"].warm) == (True, False)

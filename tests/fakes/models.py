@@ -54,6 +54,7 @@ class FakeRequest:
     models: FakeModels
     model: str
     limits: ModelLimits
+    over: bool = False
 
     async def drain(self, build: Build, sink: Callable[[Sequence[Delta]], None]) -> None:
         prompt = build(self.model, self.limits)

@@ -1,0 +1,253 @@
+"""One reply that is wanted, over all the attempts that it takes: the turn is not given up while any endpoint might save it.
+
+Theory of operation: every attempt goes to the first endpoint that is ready, in the order of the route; nobody waits while one is.
+If none is, the one that may be asked soonest is waited for: as long as its host asked (a minute at most), or, if this request has
+failed there before, for a back-off. An endpoint that only others have seen failing is asked at once: its cooldown steers, it does
+not forbid. An endpoint gets three attempts and a request six, seams included: after the first delta a failure is the caller's, who
+keeps what was shown and comes back with a prompt that goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+import trio
+from attrs import evolve, frozen
+
+from agentd.core.balance import Balance
+from agentd.core.health import LONGEST_WAIT, Endpoint, Health, Target, action_for, at_once
+from agentd.core.routes import Candidate, Route
+from agentd.core.seam import Seam, kept_text
+from agentd.ports import Build, Delta, ModelLimits, Prompt, Provider, Sleeper, Spent
+from agentwire.errors import AgentError, BudgetExceeded, ContextTooLong, ProviderError
+
+log = structlog.get_logger()
+
+ATTEMPTS = 6
+"""Of one request, over all endpoints; what one endpoint gets of them is in health.ACTIONS."""
+_FIRST_WAIT = 0.25  # seconds, doubled with each failure; twice as long at most, by chance
+_SPREAD = 2.0  # seconds at most, so that not all sessions come back to a host at the same moment
+
+Sink = Callable[[Sequence[Delta]], None]
+
+
+class Knowledge(Protocol):
+    """What all requests share: the router."""
+
+    providers: Mapping[str, Provider]
+    health: Health
+    balance: Balance
+    sleep: Sleeper
+    chance: Callable[[], float]
+
+    def order(self, route: Route, now: float) -> Sequence[Candidate]: ...
+
+    def endpoints(self, candidate: Candidate) -> Sequence[Endpoint]: ...
+
+    def asks(self, endpoint: Endpoint) -> None: ...
+
+    def limits_of(self, candidate: Candidate) -> ModelLimits: ...
+
+
+@frozen
+class _Failure:
+    """What was said by, or about, a candidate. `asked`: it came from there; else the prompt could not be made for it."""
+
+    candidate: Candidate
+    error: AgentError
+    asked: bool = True
+
+
+class Request:
+    """A `ports.ModelRequest`. Holds nothing open outside of `drain`."""
+
+    def __init__(self, router: Knowledge, route: Route) -> None:
+        self._router, self._route = router, route
+        self._candidate = route.candidates[0]
+        self._order: Sequence[Candidate] = ()
+        self._attempts: Counter[Endpoint] = Counter()
+        self._allowed: dict[Endpoint, int] = {}
+        self._spent: set[Target] = set()
+        self._opened: Counter[Target] = Counter()  # failures of this request that opened a circuit
+        self._patient: dict[Target, float] = {}  # until when it waits for that, unless something else is ready
+        self._failures: dict[Candidate, _Failure] = {}
+        self._unfit: set[Candidate] = set()  # for the prompt of this stretch
+        self._stale: Endpoint | None = None  # asked in vain over a connection that was closing: asked again first
+
+    @property
+    def model(self) -> str:
+        return str(self._candidate)
+
+    @property
+    def limits(self) -> ModelLimits:
+        return self._router.limits_of(self._candidate)
+
+    @property
+    def over(self) -> bool:
+        """See `ports.ModelRequest.over`."""
+        return not self._usable(unfit=frozenset())
+
+    async def drain(self, build: Build, sink: Sink) -> None:
+        """See `ports.ModelRequest.drain`."""
+        self._unfit.clear()
+        if not self._order:
+            self._order = self._router.order(self._route, trio.current_time())
+        prompts: dict[Candidate, Prompt] = {}
+        while True:
+            endpoint = await self._next()
+            candidate = endpoint.candidate
+            if candidate not in prompts:
+                try:
+                    prompts[candidate] = build(str(candidate), self._router.limits_of(candidate))
+                except (ContextTooLong, BudgetExceeded) as error:
+                    self._unfit.add(candidate)
+                    self._remember(_Failure(candidate, error, asked=False))
+                    continue
+            self._candidate = candidate
+            if await self._attempt(endpoint, prompts[candidate], sink):
+                return
+
+    # --- who is asked ------------------------------------------------------------------------------------------------------
+
+    async def _next(self) -> Endpoint:
+        """The endpoint to ask, once it may be asked. Raises what there is to say when there is none."""
+        endpoint, pause = self._choose()
+        if pause > 0:
+            log.info("model_request_waits", model=str(endpoint.candidate), seconds=round(pause, 3))
+            await self._router.sleep(pause)
+            endpoint, _ = self._choose()  # another may have come back meanwhile
+        return endpoint
+
+    def _choose(self) -> tuple[Endpoint, float]:
+        now, health = trio.current_time(), self._router.health
+        usable = self._usable(self._unfit)
+        if not usable:
+            raise self._conclusion(now)
+        if self._stale in usable:
+            return self._stale, 0.0
+        for endpoint in usable:
+            if health.ready(endpoint, now):
+                return endpoint, 0.0
+        waits = {endpoint: self._wait(endpoint, now) for endpoint in usable}
+        soonest = min(usable, key=lambda endpoint: (waits[endpoint], health.cooldown(endpoint, now)))
+        return soonest, waits[soonest]
+
+    def _usable(self, unfit: set[Candidate] | frozenset[Candidate]) -> list[Endpoint]:
+        if self._attempts.total() >= ATTEMPTS:
+            return []
+        order = self._order or self._route.candidates
+        every = [endpoint for candidate in order if candidate not in unfit for endpoint in self._router.endpoints(candidate)]
+        return [endpoint for endpoint in every if self._may_ask(endpoint)]
+
+    def _may_ask(self, endpoint: Endpoint) -> bool:
+        return self._attempts[endpoint] < self._allowed.get(endpoint, ATTEMPTS) and self._spent.isdisjoint(endpoint.targets)
+
+    def _wait(self, endpoint: Endpoint, now: float) -> float:
+        """Seconds that are polite."""
+        bound = self._router.health.bound(endpoint, now)
+        if bound > 0:
+            return bound + self._router.chance() * min(bound, _SPREAD)
+        return max([0.0, *[self._patient[target] - now for target in endpoint.targets if target in self._patient]])
+
+    # --- an attempt --------------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, endpoint: Endpoint, prompt: Prompt, sink: Sink) -> bool:
+        """True if the reply was whole; False if it failed before it gave anything. What fails later is raised.
+
+        Resource handling: the exchange, the probe and the place among the open streams are given back however it ends.
+        """
+        router, candidate = self._router, endpoint.candidate
+        seam = Seam(kept_text(prompt), prefill=router.limits_of(candidate).prefill)
+        given = False
+        self._attempts[endpoint] += 1
+        router.asks(endpoint)
+        attempt = router.health.begin(endpoint, trio.current_time())
+        router.balance.busy[candidate] += 1
+
+        def give(deltas: Sequence[Delta]) -> None:
+            nonlocal given
+            if seam.open:
+                deltas = seam.feed(deltas)
+            if not given and any(not isinstance(delta, Spent) for delta in deltas):
+                given = True
+                router.health.answered(attempt)
+                router.health.end(attempt)
+            sink(deltas)
+
+        try:
+            async with router.providers[candidate.provider].stream(
+                evolve(prompt, model=candidate.model, key=endpoint.key)
+            ) as stream:
+                await stream.drain(give)
+            router.health.completed(attempt)
+            return True
+        except ProviderError as error:
+            self._learn(endpoint, error, router.health.failed(attempt, error, trio.current_time()), given=given)
+            if given:
+                raise
+            return False
+        finally:
+            router.health.end(attempt)
+            router.balance.busy[candidate] -= 1
+
+    def _learn(self, endpoint: Endpoint, error: ProviderError, opened: Target | None, *, given: bool) -> None:
+        """What this request does differently from now on."""
+        action = action_for(error)
+        log.info(
+            "model_attempt_failed", endpoint=str(endpoint.target("endpoint")), given=given, code=error.code, reason=error.message
+        )
+        self._remember(_Failure(endpoint.candidate, error))
+        self._stale = endpoint if at_once(error) else None
+        self._allowed[endpoint] = min(self._allowed.get(endpoint, action.attempts), action.attempts)
+        if action.spent is not None:
+            self._spent.add(endpoint.target(action.spent))
+        if (error.retry_after or 0.0) > LONGEST_WAIT:
+            self._spent.add(opened or endpoint.target("endpoint"))
+        if opened is not None and not given:  # a host that had begun to answer is there: it may go on at once
+            self._opened[opened] += 1
+            pause = _FIRST_WAIT * 2 ** (self._opened[opened] - 1) * (1 + self._router.chance())
+            self._patient[opened] = trio.current_time() + pause
+        if isinstance(error, ContextTooLong):
+            self._outgrow(endpoint.candidate)
+
+    def _remember(self, failure: _Failure) -> None:
+        """The last that was said of its candidate; the newest is last."""
+        self._failures.pop(failure.candidate, None)
+        self._failures[failure.candidate] = failure
+
+    def _outgrow(self, candidate: Candidate) -> None:
+        """The prompt is too long for `candidate`, so for all that do not take more."""
+        context = self._router.limits_of(candidate).context
+        self._unfit |= {other for other in self._route.candidates if self._router.limits_of(other).context <= context}
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    def _conclusion(self, now: float) -> AgentError:
+        """The one error that says what to do: less to send, if that would help; when to come back, if that would; else the last."""
+        failures = list(self._failures.values())
+        main = failures[-1]
+        for failure in failures:
+            if failure.error.retryable and not main.error.retryable:
+                main = failure
+        for failure in failures:
+            if failure.asked and isinstance(failure.error, ContextTooLong):
+                main = failure
+        error = main.error
+        if len(failures) == 1 and (error.retry_after or not error.retryable):
+            return error
+        said = error.message if len(failures) == 1 else _all_said(failures)
+        again = self._comes_back(now) if error.retryable else None
+        return type(error)(said, retry_after=again, **error.details)
+
+    def _comes_back(self, now: float) -> float | None:
+        """Seconds until one of the endpoints that were asked is expected to work."""
+        waits = [self._router.health.cooldown(endpoint, now) for endpoint in self._attempts]
+        return round(min(waits), 1) or None if waits else None
+
+
+def _all_said(failures: Sequence[_Failure]) -> str:
+    said = " | ".join(f"{failure.candidate}: {failure.error.message}" for failure in failures)
+    return f"none of {len(failures)} models could answer. {said}"
