@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -147,17 +147,21 @@ class Endpoint:
     async def _post(self, connections: Connections, body: Sequence[bytes], key: int, began: float) -> Answer:
         """The answer whose body is the stream. Raises the ProviderError for anything else."""
         with trio.move_on_at(began + min(self._timeouts.first_event, self._timeouts.step)):
-            try:
-                answer = await connections.post(body, key)
-            except HttpError as error:
-                raise self._unreachable(error) from None
-            if _good(answer.status) and _kind(answer.headers) in self._dialect.content_types:
-                return answer
-            try:
-                raise self._refusal(answer.status, answer.headers, await _beginning(answer))
-            finally:
-                await answer.aclose()
+            return await self._streaming(connections.post(body, key))
         raise ProviderTimeout(f"{self._who} did not answer within {self._timeouts.first_event:g} s")
+
+    async def _streaming(self, answering: Awaitable[Answer]) -> Answer:
+        """The answer, if its body is a stream. Raises the ProviderError for anything else."""
+        try:
+            answer = await answering
+        except HttpError as error:
+            raise self._unreachable(error) from None
+        if _good(answer.status) and _kind(answer.headers) in self._dialect.content_types:
+            return answer
+        try:
+            raise self._refusal(answer.status, answer.headers, await _beginning(answer))
+        finally:
+            await answer.aclose()
 
     async def _list(self, connections: Connections) -> Sequence[Listed]:
         limit, path = min(_LIST_TIMEOUT, self._timeouts.first_event), self._dialect.models_path

@@ -109,8 +109,11 @@ _BUSY = re.compile(r"server busy|maximum pending requests")
 _NO_TOOLS = re.compile(r"does not support tools")
 
 
-def refused(who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
-    """See `Dialect.refused`. Ollama says `{"error": "text"}`; from 0.34 on the text may be the JSON of llama.cpp's own error."""
+def refused(who: str, status: int | None, body: object, *, retry_after: float | None = None, name: str = "ollama") -> ProviderError:
+    """See `Dialect.refused`; `name`: the provider's.
+
+    Ollama says `{"error": "text"}`; from version 0.34 on the text may be the JSON of llama.cpp's own error.
+    """
     said = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(said, str):
         return classify(who, status, body, retry_after=retry_after)
@@ -118,7 +121,7 @@ def refused(who: str, status: int | None, body: object, *, retry_after: float | 
         with suppress(ValueError, RecursionError):
             return classify(who, status, json.loads(said), retry_after=retry_after)
     if status == 404 and (missing := _MISSING.search(said)):
-        return BadRequest(f"{who} has no model {missing[1]}. Fetch it: agentctl model pull ollama/{missing[1]}")
+        return BadRequest(f"{who} has no model {missing[1]}. Fetch it: agentctl model pull {name}/{missing[1]}")
     if _BUSY.search(said):
         return ProviderOverloaded(f"{who} has too much to do: {said}", retry_after=retry_after)
     if status == 400 and _NO_TOOLS.search(said):
@@ -158,7 +161,9 @@ class OllamaDialect:
     content_types: Final = ("application/x-ndjson", "application/jsonl", "text/plain", "application/octet-stream", "")
     """Proxies give it vague ones, or none."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ollama") -> None:
+        """`name`: the provider's, for the command that fetches a model."""
+        self._name = name
         self._requests = OllamaRequests()
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
@@ -168,7 +173,7 @@ class OllamaDialect:
         return OllamaDecoder(who)
 
     def refused(self, who: str, status: int | None, body: object, *, retry_after: float | None = None) -> ProviderError:
-        return refused(who, status, body, retry_after=retry_after)
+        return refused(who, status, body, retry_after=retry_after, name=self._name)
 
     def listed(self, body: bytes) -> Sequence[Listed]:
         return [

@@ -17,7 +17,7 @@ class LineReader:
 
     @property
     def partial(self) -> bool:
-        """True if the bytes so far end inside an object: it was cut off, if nothing follows. Some servers do not end their last line."""
+        """True if the bytes so far end inside an object. (Some servers do not end their last line.)"""
         return bool(self._pieces) and not self._pieces[-1].endswith(b"}")
 
     def feed(self, data: bytes) -> list[bytes]:
