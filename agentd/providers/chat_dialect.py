@@ -46,6 +46,11 @@ class _Models(Struct, gc=False):
 _models = msgspec.json.Decoder(_Models)
 
 
+def listed(body: bytes) -> Sequence[Listed]:
+    """OpenAI's list of models, with what compatible hosts add. Raises ValueError if it is none."""
+    return [Listed(name=entry.id, context=entry.context_length or entry.max_model_len or 0) for entry in _models.decode(body).data]
+
+
 class ChatDialect:
     """A `Dialect` (dialect.py). `provider`: the name under which reasoning is kept. `base_url`: where it is served, empty for the
     vendor's own host."""
@@ -72,9 +77,7 @@ class ChatDialect:
         return classify(who, status, body, retry_after=retry_after)
 
     def listed(self, body: bytes) -> Sequence[Listed]:
-        return [
-            Listed(name=entry.id, context=entry.context_length or entry.max_model_len or 0) for entry in _models.decode(body).data
-        ]
+        return listed(body)
 
     def rehearse(self) -> Rehearse:
         from agentd.providers.openai_sdk import rehearsal
