@@ -60,7 +60,8 @@ class ThisProcess:
 
 def secrets(config: Config) -> Sequence[str]:
     """What must never be logged."""
-    return (config.providers.openai.api_key,)
+    remote = config.providers.remote.values()
+    return [secret for provider in remote for secret in (*provider.pool, *provider.headers.values())]
 
 
 @contextmanager

@@ -9,8 +9,6 @@ from attrs import evolve, frozen
 
 from agentwire.config import KEYS, Config
 
-_PROVIDERS = "providers."
-
 
 @frozen(kw_only=True)
 class Reload:
@@ -22,18 +20,12 @@ class Reload:
 
 
 def merge(running: Config, read: Config) -> Reload:
-    """What of `read` takes effect while the daemon runs. A default model whose provider waits for a restart waits with it."""
-    changed = tuple(name for name in KEYS if _value(running, name) != _value(read, name))
-    waiting = tuple(name for name in changed if not KEYS[name].live)
-    provider = _PROVIDERS + read.model.partition("/")[0] + "."
-    if "model" in changed and any(name.startswith(provider) for name in waiting):
-        waiting = ("model", *waiting)
-    config = reduce(lambda made, name: _with(made, name.split("."), _value(running, name)), waiting, read)
+    """What of `read` takes effect while the daemon runs."""
+    names = dict.fromkeys((*read.settings, *running.settings))
+    changed = tuple(name for name in names if running.settings.get(name) != read.settings.get(name))
+    waiting = tuple(name for name in changed if name in KEYS and not KEYS[name].live)
+    config = reduce(lambda made, name: _with(made, name.split("."), running.settings[name]), waiting, read)
     return Reload(config=evolve(config, **_described(running, read, waiting)), changed=changed, waiting=waiting)
-
-
-def _value(config: Config, name: str) -> Any:
-    return reduce(getattr, name.split("."), config)
 
 
 def _with(section: Any, path: list[str], value: Any) -> Any:
@@ -49,6 +41,7 @@ def _described(running: Config, read: Config, waiting: tuple[str, ...]) -> dict[
     others = {name: value for name, value in read.environment.items() if name not in variables}
     notes = tuple(f"{name} has a new value, which counts after `agentctl daemon restart`" for name in waiting)
     return {
+        "settings": {**read.settings, **{name: running.settings[name] for name in waiting}},
         "values": tuple(old[value.key] if value.key in waiting else value for value in read.values),
         "warnings": (*read.warnings, *notes),
         "environment": kept | others,

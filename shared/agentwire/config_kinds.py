@@ -6,17 +6,46 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+_KEYLIKE = re.compile(r"\b(sk-|ghp_|AKIA)[\w-]{6,}|(?<=://)[^/@\s]+(?=@)")
+
+
+def masked(secret: Any) -> Any:
+    """Enough of a secret to recognise it, never enough to use it; of a list or table each of them."""
+    if isinstance(secret, Mapping):
+        return {name: masked(one) for name, one in secret.items()}
+    if isinstance(secret, list | tuple):
+        return [masked(one) for one in secret]
+    if not secret:
+        return ""
+    return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "***"
+
+
+def shown(value: Any) -> Any:
+    """A value that is no secret by its key, as it may be shown: what looks like an API key or a URL's password is masked."""
+    return _KEYLIKE.sub("***", value) if isinstance(value, str) else value
+
+
+def described(value: Any) -> str:
+    """A wrong value in an error text."""
+    text = repr(shown(value)) if isinstance(value, str | int | float | bool) else shown(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 @frozen
 class Kind:
-    """`check` returns the value in its one form or raises ValueError; `parse` makes a value of text (environment, `-c`)."""
+    """`check` returns the value in its one form or raises ValueError; `parse` makes a value of text (environment, `-c`).
+
+    `plain` False: lists and tables, which no variable sets. `show` makes a value presentable that is no secret.
+    """
 
     expected: str
     check: Callable[[Any], Any]
     parse: Callable[[str], Any] = str
     is_path: bool = False
+    plain: bool = True
+    show: Callable[[Any], Any] = shown
 
 
 def _kind(expected: str, valid: Callable[[Any], bool], parse: Callable[[str], Any] = str, *, is_path: bool = False) -> Kind:
@@ -41,8 +70,16 @@ def days(low: float, high: float) -> Kind:
     return _amount("days", low, high)
 
 
+def dollars(high: float) -> Kind:
+    return _amount("US dollars", 0, high)
+
+
+def number(low: float, high: float) -> Kind:
+    return _amount("", low, high)
+
+
 def _amount(unit: str, low: float, high: float) -> Kind:
-    expected = f"a number of {unit} from {low:.10g} to {high:.10g}"
+    expected = f"a number{unit and f' of {unit}'} from {low:.10g} to {high:.10g}"
 
     def check(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high:  # NaN fails the comparison
@@ -66,6 +103,16 @@ def choice(*words: str, synonyms: Mapping[str, str] | None = None, optional: boo
     return Kind(expected, check)
 
 
+def yes_or_no() -> Kind:
+    words = {"true": True, "false": False}
+    return _kind("true or false", lambda value: isinstance(value, bool), lambda text: words.get(text.lower(), text))
+
+
+def optional(kind: Kind) -> Kind:
+    """That, or None: not said."""
+    return evolve(kind, check=lambda value: None if value is None else kind.check(value))
+
+
 def matching(pattern: str, expected: str) -> Kind:
     """Text that matches as a whole, or is empty (= not set)."""
     compiled = re.compile(pattern)
@@ -74,25 +121,106 @@ def matching(pattern: str, expected: str) -> Kind:
 
 # An API key goes into an HTTP header: visible ASCII and nothing else.
 SECRET = matching(r"[!-~]+", "a key of visible ASCII characters without spaces")
-MODEL = matching(r"[^/\s]+/\S+", "provider/model")
+MODEL = matching(r"[^/\s,]+(/[^\s,]+)?(\s*,\s*[^/\s,]+(/[^\s,]+)?)*", "provider/model, an alias, or several with commas between")
+NAME = matching(r"[a-z][a-z0-9_-]*", "a name of small letters, digits, - and _")
+ANY_CASE_NAME = evolve(NAME, check=lambda value: NAME.check(value.lower() if isinstance(value, str) else value))
 URL = matching(r"https?://[^\s/]\S*", "an http:// or https:// URL")
+PATTERN = matching(r"[^/\s]+/\S+|\*", "provider/model, with * for any letters")
+DOTTED = matching(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", "a Python class as package.module:Class")
 PATH = _kind("a path", lambda value: isinstance(value, str) and "\0" not in value, is_path=True)
 
-_rule = re.compile(r"[\w*-]+(\(.+\))?", re.DOTALL)
+# --- lists and tables ----------------------------------------------------------------------------------------------------------
 
 
-def _is_rules(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(rule, str) and _rule.fullmatch(rule) for rule in value)
-
-
-def _array(text: str) -> Any:
+def _toml(text: str) -> Any:
     import tomllib
 
     return tomllib.loads(f"value = {text}")["value"]
 
 
-_rules = _kind('a list of rules such as "read" or "shell(git status *)"', _is_rules, _array)
-RULES = Kind(_rules.expected, lambda value: tuple(_rules.check(value)), _array)
+def _words(text: str) -> Any:
+    """A list as TOML has it, or with commas between."""
+    return _toml(text) if text.startswith("[") else [word.strip() for word in text.split(",")]
+
+
+def _list_of(expected: str, item: Callable[[Any], bool], parse: Callable[[str], Any] = _words) -> Kind:
+    checked = _kind(expected, lambda value: isinstance(value, list | tuple) and all(item(one) for one in value)).check
+    return Kind(expected, lambda value: tuple(checked(value)), parse, plain=False, show=lambda value: [*map(shown, value)])
+
+
+def _table_of(expected: str, item: Callable[[str, Any], bool]) -> Kind:
+    valid = _kind(expected, lambda value: isinstance(value, Mapping) and all(item(name, one) for name, one in value.items())).check
+    return Kind(expected, lambda value: dict(valid(value)), _toml, plain=False)
+
+
+_rule = re.compile(r"[\w*-]+(\(.+\))?", re.DOTALL)
+_header = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_header_value = re.compile(r"[\t -~]*")
+
+RULES = _list_of(
+    'a list of rules such as "read" or "shell(git status *)"',
+    lambda rule: isinstance(rule, str) and _rule.fullmatch(rule) is not None,
+    _toml,
+)
+SECRETS = _list_of("a list of keys of visible ASCII characters without spaces", lambda key: bool(key) and _is(SECRET, key))
+HEADERS = _table_of(
+    "a table of HTTP headers, names and texts",
+    lambda name, text: _header.fullmatch(name) is not None and isinstance(text, str) and _header_value.fullmatch(text) is not None,
+)
+TABLE = _table_of("a table of fields", lambda *_: True)
+
+
+def words(*known: str) -> Kind:
+    """A list of some of `known`."""
+    return _list_of("a list of " + ", ".join(f"'{word}'" for word in known), lambda word: word in known)
+
+
+def _is(kind: Kind, value: Any) -> bool:
+    try:
+        kind.check(value)
+    except ValueError:
+        return False
+    return True
+
+
+_candidate = re.compile(r"[^/\s,]+(/[^\s,]+)?")
+_CANDIDATES = 'provider/model, a list of them, or of {model = "provider/model", weight = 2}'
+MOST_WEIGHT = 1_000_000
+
+
+def _weighted(value: Any) -> tuple[str, int]:
+    match value:
+        case {"model": str(model), "weight": int(weight), **rest} if not rest:
+            pair = model, weight
+        case {"model": str(model), **rest} if not rest:
+            pair = model, 1
+        case (str(model), int(weight)):
+            pair = model, weight
+        case str(model):
+            pair = model, 1
+        case _:
+            raise ValueError(f"expected {_CANDIDATES}")
+    if not _candidate.fullmatch(pair[0]) or type(pair[1]) is not int or not 1 <= pair[1] <= MOST_WEIGHT:
+        raise ValueError(f"expected {_CANDIDATES}")
+    return pair
+
+
+def _candidates(value: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, str):
+        value = _words(value)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected {_CANDIDATES}")
+    return tuple([_weighted(one) for one in value])
+
+
+def _shown_candidates(value: Any) -> Any:
+    return [model if weight == 1 else {"model": model, "weight": weight} for model, weight in value or ()]
+
+
+CANDIDATES = Kind(_CANDIDATES, _candidates, _words, plain=False, show=_shown_candidates)
+"""Models (or aliases) with the weight of each."""
+
+# --- Ollama's address ------------------------------------------------------------------------------------------------------------
 
 OLLAMA = "http://127.0.0.1:11434"
 """Where Ollama listens unless it is told otherwise."""
@@ -115,22 +243,5 @@ def ollama_url(host: str) -> str:
     return f"{scheme or 'http'}://{where}{f':{port}' if port else ''}{path.rstrip('/')}"
 
 
-_KEYLIKE = re.compile(r"\b(sk-|ghp_|AKIA)[\w-]{6,}|(?<=://)[^/@\s]+(?=@)")
-
-
-def masked(secret: str) -> str:
-    """Enough of a secret to recognise it, never enough to use it."""
-    if not secret:
-        return ""
-    return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 20 else "***"
-
-
-def shown(value: Any) -> Any:
-    """A value that is no secret by its key, as it may be shown: what looks like an API key or a URL's password is masked."""
-    return _KEYLIKE.sub("***", value) if isinstance(value, str) else value
-
-
-def described(value: Any) -> str:
-    """A wrong value in an error text."""
-    text = repr(shown(value)) if isinstance(value, str | int | float | bool) else shown(repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+HOST = Kind("a host, host:port or an http:// or https:// URL", lambda value: value and ollama_url(value))
+"""Where Ollama is, as a URL."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from agentwire.config_kinds import described
-from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN, PREFIX, means_debug
+from agentwire.config_table import Key, Table, dotted
+from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN, PREFIX, configures, means_debug
 from agentwire.errors import ConfigError
-
-if TYPE_CHECKING:
-    from agentwire.config import Key
 
 Read = Callable[[str], "str | None"]
 
@@ -54,17 +52,24 @@ def read_file(path: str) -> str | None:
 
 
 class Layers:
-    """Collects values: call its methods in the order of precedence, the last wins. `environ` is `.env` under the environment."""
+    """Collects values: call its methods in the order of precedence, the last wins. `environ` is `.env` under the environment.
 
-    def __init__(self, keys: Mapping[str, Key], environ: Mapping[str, str], data: str, read: Read) -> None:
-        self.found = {name: Value(key.default, "built-in") for name, key in keys.items()}
+    `found`, by the names of `keys`: all that are fixed, and those of entries that were set. `entries`: the values of these, by
+    section and entry.
+    """
+
+    def __init__(self, table: Table, environ: Mapping[str, str], data: str, read: Read) -> None:
+        self.keys = dict(table.keys)
+        self.found = {name: Value(key.default, "built-in") for name, key in table.keys.items()}
+        self.entries: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
         self.warnings: list[str] = []
         self.environ = dict(environ)
         self._process = environ
         self._env_lines: dict[str, Line] = {}
         self._env_path = ""
-        self._keys = keys
-        self._sections = {name[:dot] for name in keys for dot in (found.start() for found in re.finditer(r"\.", name))}
+        self._table = table
+        self._places: dict[str, _Place] = {}
+        self._fixed = {*_NAMES, *(name for key in table.keys.values() for name in key.env)}
         self._data = data
         self._read = read
 
@@ -83,21 +88,23 @@ class Layers:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise _syntax_error(path, text, str(error)) from None
-        self._table(table, (), path, text)
+        self._toml(table, (), path, text)
 
-    def _table(self, table: Mapping[str, Any], parents: tuple[str, ...], path: str, text: str) -> None:
+    def _toml(self, table: Mapping[str, Any], parents: tuple[str, ...], path: str, text: str) -> None:
         for word, raw in table.items():
             parts = (*parents, word)
-            name = ".".join(parts)
-            if name in self._sections and isinstance(raw, dict):
-                self._table(raw, parts, path, text)
+            behind, wrong = self._table.is_section(parts), self._table.misnamed(parts)
+            if behind and isinstance(raw, dict) and not wrong:
+                self._toml(raw, parts, path, text)
                 continue
-            line = line_of(text, parts)
+            name, line = dotted(parts), line_of(text, parts)
             place = _Place(f"{path}:{line}: {name}", os.path.dirname(path), path, line)
-            if name in self._sections:
+            if wrong:
+                self._fail(name, wrong, described(word), place)
+            elif key := self._table.key(parts):
+                self._from_toml(key, raw, place)
+            elif behind:
                 self._fail(name, f"a table [{name}]", described(raw), place)
-            elif name in self._keys:
-                self._from_toml(self._keys[name], raw, place)
             else:
                 self._unknown_key(f"{path}:{line}", name)
 
@@ -110,10 +117,13 @@ class Layers:
             self._set(key, value, place, place.file, raw)
 
     def _expand(self, raw: Any, place: _Place, name: str) -> Any:
-        """`${VAR}` and `${VAR:-default}` replaced in strings and lists of strings; `$${` stands for `${`."""
+        """`${VAR}` and `${VAR:-default}` replaced in strings, also those in lists and tables; `$${` stands for `${`."""
         if isinstance(raw, list):
             items = [self._expand(item, place, name) for item in raw]
             return items if items != raw else raw
+        if isinstance(raw, dict):
+            fields = {word: self._expand(item, place, name) for word, item in raw.items()}
+            return fields if fields != raw else raw
         if not isinstance(raw, str) or "${" not in raw:
             return raw
 
@@ -144,31 +154,54 @@ class Layers:
     def variables(self) -> None:
         """Lay the `.env` file, then the environment, over what is there."""
         path = self._env_path
-        read = {name for key in self._keys.values() for name in key.env}
+        read = {name for key in self._table.keys.values() for name in key.env}
         for name, line in self._env_lines.items():
             if name in (*ENVIRONMENT, *OWN) and name not in read:
                 self.warnings.append(f"{path}:{line.number}: {name} has no effect here, only in the environment")
-            elif not _known(name):
+            elif not self._known(name):
                 self._unknown_variable(f"{path}:{line.number}", name)
         for name in self._process:
-            if name.startswith(PREFIX) and not _known(name):
+            if name.startswith(PREFIX) and not self._known(name):
                 self._unknown_variable("environment", name)
-        for key, name, text in self._chosen({name: line.text for name, line in self._env_lines.items()}):
+        for key, name, value in self._chosen({name: line.text for name, line in self._env_lines.items()}):
             number = self._env_lines[name].number
-            self._from_text(key, text, _Place(f"{path}:{number}: {name}", os.path.dirname(path), path, number), f"{path} ({name})")
-        for key, name, text in self._chosen(self._process):
-            self._from_text(key, text, _Place(f"environment variable {name}", self._data), f"environment ({name})")
+            place = _Place(f"{path}:{number}: {name}", os.path.dirname(path), path, number)
+            self._from_variable(key, value, place, f"{path} ({name})")
+        for key, name, value in self._chosen(self._process):
+            self._from_variable(key, value, _Place(f"environment variable {name}", self._data), f"environment ({name})")
 
-    def _chosen(self, environ: Mapping[str, str]) -> Iterator[tuple[Key, str, str]]:
-        """For each key the first of its variables that is set and not empty."""
-        for key in self._keys.values():
-            for name in key.env:
-                text = environ.get(name, "").strip()
-                if name == "DEBUG":
-                    text = "debug" if means_debug(text) else ""
-                if text:
-                    yield key, name, text
-                    break
+    def _chosen(self, environ: Mapping[str, str]) -> Iterator[tuple[Key, str, str | list[str]]]:
+        """For each key the first of its variables that is set and not empty; of numbered ones all, with the name of the first."""
+        texts = {name: text.strip() for name, text in environ.items() if text.strip()}
+        if "DEBUG" in texts:
+            texts["DEBUG"] = "debug" if means_debug(texts["DEBUG"]) else ""
+        for key in (*self._table.keys.values(), *self._of_entries(texts)):
+            if name := next((name for name in key.env if texts.get(name)), ""):
+                yield key, name, texts[name]
+            if pool := [name for variable in key.numbered for name in _numbered(texts, variable)]:
+                yield key, pool[0], list(dict.fromkeys(texts[name] for name in pool))
+
+    def _of_entries(self, names: Iterable[str]) -> Iterator[Key]:
+        """The keys of entries that these variables set. One whose name is written with - has _ there."""
+        made: dict[str, Key] = {}
+        for name in names:
+            if found := self._table.of_variable(name):
+                of, entry, leaf = found
+                there = (known for known in self.entries.get(of.section, {}) if known.replace("-", "_") == entry)
+                if key := of.key(next(there, entry), leaf):
+                    made[key.name] = key
+        yield from made.values()
+
+    def _from_variable(self, key: Key, value: str | list[str], place: _Place, source: str) -> None:
+        if isinstance(value, str):
+            self._from_text(key, value, place, source)
+        else:
+            self._set(key, value, place, source, value)
+
+    def _known(self, name: str) -> bool:
+        if name.startswith(PREFIX) and name not in OWN:
+            return name in self._fixed or self._table.of_variable(name) is not None
+        return name in self._fixed or name in OWN or configures(name)
 
     # --- overrides -----------------------------------------------------------------------------------------------------------
 
@@ -179,8 +212,12 @@ class Layers:
             name = name.strip()
             if not equals:  # the text is not repeated: it may be a secret with a typing error before it
                 raise ConfigError(f"-c number {number}: expected key.path=value, for example turn.max_steps=20")
-            if name in self._keys:
-                self._from_text(self._keys[name], text.strip(), _Place(f"-c {name}", self._data), "-c")
+            parts = self._table.split(name)
+            place = _Place(f"-c {name}", self._data)
+            if wrong := self._table.misnamed(parts):
+                self._fail(name, wrong, described(name), place)
+            elif key := self._table.key(parts):
+                self._from_text(key, text.strip(), place, "-c")
             else:
                 self._unknown_key("-c", name)
 
@@ -201,12 +238,20 @@ class Layers:
             self._fail(key.name, key.kind.expected, "***" if key.secret else described(raw), place)
         if key.kind.is_path and checked:
             checked = self._absolute(checked, place.base)
-        self.found[key.name] = Value(checked, source)
+        self.keys[key.name], self.found[key.name], self._places[key.name] = key, Value(checked, source), place
+        if found := self._table.entry(self._table.split(key.name)):
+            of, name, (leaf,) = found
+            self.entries.setdefault(of.section, {}).setdefault(name, {})[leaf] = checked
 
     def _absolute(self, path: str, base: str) -> str:
         if path == "~" or path.startswith("~/"):
             path = (self._process.get("HOME") or "/") + path[1:]
         return os.path.normpath(os.path.join(base, path))
+
+    def refuse(self, name: str, expected: str, got: str) -> NoReturn:
+        """Raises ConfigError for what was set under `name`, or first set behind it."""
+        place = next(place for key, place in self._places.items() if key == name or key.startswith(f"{name}."))
+        self._fail(name, expected, got, place)
 
     def _fail(self, name: str, expected: str, got: str, place: _Place) -> NoReturn:
         where: dict[str, Any] = {"file": place.file, "line": place.line} if place.file else {}
@@ -215,9 +260,10 @@ class Layers:
 
     def _unknown_key(self, where: str, name: str) -> None:
         parent, _, leaf = name.rpartition(".")
-        siblings = {key.rpartition(".")[2]: key for key in (*self._keys, *self._sections) if key.rpartition(".")[0] == parent}
-        near = siblings.get(_nearest(leaf, [*siblings], 0.6)) or _nearest(name, [*self._keys], 0.8)
-        near = near or next((key for key in self._keys if key.endswith(f".{leaf}")), "")
+        names = [*self._table.names(), *self._table.siblings(name)]
+        siblings = {key.rpartition(".")[2]: key for key in names if key.rpartition(".")[0] == parent}
+        near = siblings.get(_nearest(leaf, [*siblings], 0.6)) or _nearest(name, [*self._table.keys], 0.8)
+        near = near or next((key for key in self._table.keys if key.endswith(f".{leaf}")), "")
         self.warnings.append(f"{where}: unknown key {name}" + (f"; did you mean {near}?" if near else ""))
 
     def _unknown_variable(self, where: str, name: str) -> None:
@@ -230,8 +276,10 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _NAMES = (*ENVIRONMENT, *ACCEPTED)
 
 
-def _known(name: str) -> bool:
-    return name in _NAMES or name in OWN or re.fullmatch(r"[A-Z]+_API_KEY_\d+", name) is not None
+def _numbered(names: Iterable[str], variable: str) -> list[str]:
+    """The names that are `variable` with a number, by number."""
+    found = [name for name in names if name.rpartition("_")[0] == variable and name.rpartition("_")[2].isdecimal()]
+    return sorted(found, key=lambda name: int(name.rpartition("_")[2]))
 
 
 def _nearest(name: str, names: Sequence[str], cutoff: float) -> str:

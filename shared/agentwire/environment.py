@@ -12,9 +12,15 @@ from collections.abc import Mapping
 PREFIX = "AGENTD_"
 
 ENVIRONMENT: tuple[str, ...] = (
-    "AGENTD_CONFIG",
+    "AGENTD_BUDGET_DAY_COST",
+    "AGENTD_BUDGET_DAY_TOKENS",
+    "AGENTD_BUDGET_SESSION_COST",
+    "AGENTD_BUDGET_SESSION_TOKENS",
+    "AGENTD_BUDGET_TURN_COST",
+    "AGENTD_BUDGET_TURN_TOKENS",
     "AGENTD_CLEANUP_AGE_DAYS",
     "AGENTD_CLEANUP_IDLE_DAYS",
+    "AGENTD_CONFIG",
     "AGENTD_DAEMON_SHUTDOWN_GRACE",
     "AGENTD_DAEMON_UNLOAD_AFTER",
     "AGENTD_DEFAULT_PROVIDER",
@@ -23,13 +29,8 @@ ENVIRONMENT: tuple[str, ...] = (
     "AGENTD_LOG_KEEP",
     "AGENTD_LOG_LEVEL",
     "AGENTD_LOG_MAX_BYTES",
+    "AGENTD_MAX_CONTEXT",
     "AGENTD_MODEL",
-    "AGENTD_PROVIDERS_LOCAL_CONTEXT",
-    "AGENTD_PROVIDERS_LOCAL_IDLE_STOP",
-    "AGENTD_PROVIDERS_LOCAL_THREADS",
-    "AGENTD_PROVIDERS_OPENAI_API_KEY",
-    "AGENTD_PROVIDERS_OPENAI_BASE_URL",
-    "AGENTD_PROVIDERS_OPENAI_CONTEXT",
     "AGENTD_STORE_BACKUP",
     "AGENTD_STORE_BACKUPS",
     "AGENTD_TIMEOUTS_BETWEEN_EVENTS",
@@ -40,13 +41,25 @@ ENVIRONMENT: tuple[str, ...] = (
     "AGENTD_TURN_MAX_STEPS",
     "AGENTD_TURN_RESUME",
     "AGENTD_TURN_RESUME_GRACE",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "DASHSCOPE_API_KEY",
+    "DASHSCOPE_BASE_URL",
     "DEBUG",
+    "DEEPSEEK_API_KEY",
+    "DEEPSEEK_BASE_URL",
     "DEFAULT_MODEL_PROVIDER",
     "LOG_FILE",
     "LOG_FORMAT",
     "LOG_LEVEL",
+    "MAX_CONTEXT_LENGTH",
+    "OLLAMA_API_KEY",
+    "OLLAMA_BASE_URL",
+    "OLLAMA_HOST",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
+    "QWEN_API_KEY",
+    "QWEN_BASE_URL",
     # Read by the HTTP client below the providers.
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -59,27 +72,16 @@ ENVIRONMENT: tuple[str, ...] = (
     "https_proxy",
     "no_proxy",
 )
-"""The variables that configure the daemon. Not here: what says which daemon is meant (AGENTD_HOME, AGENTD_SOCKET) or what a
-terminal is like (TERM, EDITOR, NO_COLOR)."""
+"""The variables that configure the daemon, besides those that begin with PROVIDERS and numbered keys. Not here: what says which
+daemon is meant (AGENTD_HOME, AGENTD_SOCKET) or what a terminal is like (TERM, EDITOR, NO_COLOR)."""
 
 ACCEPTED: tuple[str, ...] = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_BASE_URL",
     "CONTEXT_COMPRESSION_THRESHOLD",
-    "DASHSCOPE_API_KEY",
-    "DASHSCOPE_BASE_URL",
     "DATABASE_URL",
-    "DEEPSEEK_API_KEY",
-    "DEEPSEEK_BASE_URL",
     "EDITOR",
     "MAX_CONCURRENT_TASKS",
-    "MAX_CONTEXT_LENGTH",
     "NO_COLOR",
-    "OLLAMA_BASE_URL",
-    "OLLAMA_HOST",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "QWEN_API_KEY",
-    "QWEN_BASE_URL",
     "REDIS_URL",
     "SERVER_HOST",
     "SERVER_PORT",
@@ -91,14 +93,29 @@ OWN: tuple[str, ...] = ("AGENTD_CALL_ID", "AGENTD_HOME", "AGENTD_READY_FD", "AGE
 """Our names that are no configuration: where the daemon is, and what it tells its children and parents."""
 
 
+PROVIDERS = f"{PREFIX}PROVIDERS_"
+"""What the variables of providers begin with, also of those that the user adds."""
+
+_NAMES = frozenset(ENVIRONMENT)
+_KEYS = frozenset(name for name in ENVIRONMENT if name.endswith("_API_KEY"))
+
+
+def configures(name: str) -> bool:
+    """Whether this variable configures the daemon: one of ENVIRONMENT, of a provider, or a key with a number (OPENAI_API_KEY_1)."""
+    if name in _NAMES or name.startswith(PROVIDERS):
+        return True
+    key, _, number = name.rpartition("_")
+    return key in _KEYS and number.isdecimal()
+
+
 def means_debug(value: str) -> bool:
     """Whether DEBUG is meant for us: many programs read it, with values of their own (`DEBUG=app:*`)."""
     return value.strip().lower() in ("1", "true", "yes", "on")
 
 
 def fingerprint(environ: Mapping[str, str], salt: str) -> dict[str, str]:
-    """Name -> first 16 hex digits of sha256(salt + value), for each variable of ENVIRONMENT that is set and not empty."""
-    present = [name for name in ENVIRONMENT if environ.get(name)]
+    """Name -> first 16 hex digits of sha256(salt + value), for each variable that configures the daemon and is not empty."""
+    present = [name for name in environ if configures(name) and environ[name]]
     if "DEBUG" in present and not means_debug(environ["DEBUG"]):
         present.remove("DEBUG")
     if not present:
@@ -112,4 +129,4 @@ def fingerprint(environ: Mapping[str, str], salt: str) -> dict[str, str]:
 def differing(theirs: Mapping[str, str], environ: Mapping[str, str], salt: str) -> tuple[str, ...]:
     """The names in a client's fingerprint for which `environ` (the daemon's) has another value, or none. Sorted."""
     ours = fingerprint(environ, salt)
-    return tuple(sorted(name for name, digest in theirs.items() if name in ENVIRONMENT and ours.get(name) != digest))
+    return tuple(sorted(name for name, digest in theirs.items() if configures(name) and ours.get(name) != digest))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
-from agentwire.config import KEYS, LOCAL_MODEL, OPENAI_MODEL, SYSTEM_FILE, Config, LogConfig, OpenAIConfig, Timeouts, load
+from agentwire.config import DEFAULT_MODELS, KEYS, LOCAL_MODEL, OPENAI_MODEL, SYSTEM_FILE, TABLE, Config, LogConfig, Timeouts, load
 from agentwire.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +121,18 @@ def test_lists_are_replaced_not_joined() -> None:
             "default_provider from environment (DEFAULT_MODEL_PROVIDER)",
         ),
         ({"DEFAULT_MODEL_PROVIDER": "OpenAI"}, "", OPENAI_MODEL, "default_provider from environment (DEFAULT_MODEL_PROVIDER)"),
+        ({"ANTHROPIC_API_KEY": "k"}, "", DEFAULT_MODELS["anthropic"], "built-in, because providers.anthropic.api_key is set"),
+        ({"DEEPSEEK_API_KEY_2": "k"}, "", DEFAULT_MODELS["deepseek"], "built-in, because providers.deepseek.api_keys is set"),
+        (
+            {"DASHSCOPE_API_KEY": "k", "OLLAMA_HOST": ":1"},
+            "",
+            DEFAULT_MODELS["qwen"],
+            "built-in, because providers.qwen.api_key is set",
+        ),
+        ({"OLLAMA_HOST": "h"}, "", DEFAULT_MODELS["ollama"], "built-in, because providers.ollama.base_url is set"),
+        ({"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}, "", OPENAI_MODEL, "built-in, because providers.openai.api_key is set"),
+        ({}, 'model = "fast"\nmodels.fast = ["a/b"]', "fast", USER_FILE),
+        ({}, 'model = "openai/x, fast"\nmodels.fast = "a/b"', "openai/x, fast", USER_FILE),
         ({"DEFAULT_MODEL_PROVIDER": "local"}, 'model = "openai/x"', "openai/x", USER_FILE),
         ({"AGENTD_MODEL": "openai/y"}, 'model = "openai/x"', "openai/y", "environment (AGENTD_MODEL)"),
     ],
@@ -140,6 +152,91 @@ def test_openai_default_is_a_model_of_the_sdk() -> None:
     listed = (Path(found.origin).parent / "types/shared/chat_model.py").read_text()
     names = {node.value for node in ast.walk(ast.parse(listed)) if isinstance(node, ast.Constant)}
     assert OPENAI_MODEL.removeprefix("openai/") in names
+
+
+def test_keys_of_a_provider_are_a_pool() -> None:
+    """The plain one first, then those with numbers, in order and each once; they replace a file's list, as any later list does."""
+    keys = {
+        "OPENAI_API_KEY_10": "d",
+        "OPENAI_API_KEY": "a",
+        "OPENAI_API_KEY_2": "b",
+        "OPENAI_API_KEY_3": "a",
+        "OPENAI_API_KEY_4": " ",
+    }
+    assert configure(keys).providers.openai.pool == ("a", "b", "d")
+    listed = configure({"QWEN_API_KEY": "x"}, user='providers.qwen = {api_key = "a", api_keys = ["b", "x"]}')
+    assert listed.providers.qwen.pool == ("x", "b")
+    both = configure({"DASHSCOPE_API_KEY_1": "c"}, user='providers.qwen.api_keys = ["b"]', env="QWEN_API_KEY_7=d")
+    assert both.providers.qwen.pool == ("c",)
+    assert source(both, "providers.qwen.api_keys") == "environment (DASHSCOPE_API_KEY_1)"
+
+
+def test_providers_of_ones_own() -> None:
+    """Any name with a base URL, from a file, -c or variables of our own; - in its name is _ in these."""
+    text = """
+        [providers.my-lab]
+        dialect = "anthropic"
+        base_url = "http://lab/v1"
+        headers = {X-Team = "${TEAM}", Authorization = "Bearer secret-0123456789"}
+    """
+    environ = {"TEAM": "blue", "AGENTD_PROVIDERS_MY_LAB_API_KEY_1": "k1", "AGENTD_PROVIDERS_OTHER_BASE_URL": "http://o"}
+    loaded = configure(environ, ["providers.third.path=my.code:Models"], user=text)
+    lab, other, third = (loaded.providers.others[name] for name in ("my-lab", "other", "third"))
+    assert (lab.dialect, lab.base_url, lab.pool, lab.headers["X-Team"]) == ("anthropic", "http://lab/v1", ("k1",), "blue")
+    assert (other.base_url, third.path) == ("http://o", "my.code:Models")
+    assert loaded.providers.usable == ("my-lab", "other", "third", "local")
+    values = {value.key: (value.value, value.source) for value in loaded.values}
+    assert values["providers.my-lab.headers"] == ({"X-Team": "***", "Authorization": "Bea…6789"}, USER_FILE)
+    assert values["providers.my-lab.api_keys"] == (["***"], "environment (AGENTD_PROVIDERS_MY_LAB_API_KEY_1)")
+    assert "secret" not in repr(loaded) and loaded.warnings == ()
+
+
+def test_aliases() -> None:
+    """A string, a list, or a table with weights and a strategy; a later source sets what it says."""
+    text = """
+        [models]
+        one = "openai/x"
+        two = ["openai/x", "one"]
+        [models.three]
+        candidates = [{model = "openai/x", weight = 2}, "anthropic/y"]
+        strategy = "round_robin"
+    """
+    loaded = configure(overrides=["models.one=a/b, c/d", "models.three.strategy=least_busy"], user=text)
+    made = {name: (alias.candidates, alias.strategy) for name, alias in loaded.models.items()}
+    assert made == {
+        "one": ((("a/b", 1), ("c/d", 1)), "failover"),
+        "two": ((("openai/x", 1), ("one", 1)), "failover"),
+        "three": ((("openai/x", 2), ("anthropic/y", 1)), "least_busy"),
+    }
+    values = {value.key: (value.value, value.source) for value in loaded.values}
+    assert values["models.one.candidates"] == (["a/b", "c/d"], "-c")
+    assert values["models.three.candidates"] == ([{"model": "openai/x", "weight": 2}, "anthropic/y"], USER_FILE)
+
+
+def test_parameters_of_models() -> None:
+    """By name or pattern; only what is said is there; -c needs no quotes around a name."""
+    text = """
+        [parameters."openai/gpt-4.1*"]
+        temperature = 0
+        quirks = ["no-temperature"]
+        extra = {seed = 1, nested = {a = ["b"]}}
+    """
+    given = ["parameters.openai/gpt-4.1.context=9000", 'parameters."openai/gpt-4.1".thinking=true', "parameters.*.effort=low"]
+    loaded = configure(overrides=given, user=text)
+    assert {name: dict(one.told) for name, one in loaded.parameters.items()} == {
+        "openai/gpt-4.1*": {"temperature": 0.0, "quirks": ("no-temperature",), "extra": {"seed": 1, "nested": {"a": ["b"]}}},
+        "openai/gpt-4.1": {"context": 9000, "thinking": True},
+        "*": {"effort": "low"},
+    }
+    assert source(loaded, 'parameters."openai/gpt-4.1*".temperature') == USER_FILE
+    assert configure({"MAX_CONTEXT_LENGTH": "50000"}).max_context == 50_000
+
+
+def test_where_ollama_is() -> None:
+    """OLLAMA_HOST as Ollama itself reads it; a base URL of our own counts before it."""
+    assert configure({"OLLAMA_HOST": "0.0.0.0"}).providers.ollama.base_url == "http://127.0.0.1:11434"
+    both = configure({"OLLAMA_HOST": "h", "OLLAMA_BASE_URL": "https://o"})
+    assert both.providers.ollama.base_url == "https://o"
 
 
 def test_paths_are_relative_to_what_set_them() -> None:
@@ -175,6 +272,11 @@ def test_secrets_are_masked(environ: dict[str, str], files: dict[str, str]) -> N
         ({"OPENAI_API_KEY": SECRET}, {}, "OPENAI_API_KEY", SECRET),
         ({}, {"env": f"OPENAI_API_KEY={SECRET}"}, "OPENAI_API_KEY", SECRET),
         ({}, {"user": f'providers.openai.api_key = "{SECRET}"'}, "OPENAI_API_KEY", SECRET),
+        ({"OPENAI_API_KEY_2": SECRET}, {}, "OPENAI_API_KEY_2", SECRET),
+        ({}, {"env": f"OPENAI_API_KEY_2={SECRET}"}, "OPENAI_API_KEY_2", SECRET),
+        ({}, {"user": f'providers.openai.api_keys = ["{SECRET}"]'}, "OPENAI_API_KEY_1", SECRET),
+        ({}, {"env": "OLLAMA_HOST=box"}, "OLLAMA_HOST", "box"),
+        ({"AGENTD_PROVIDERS_MINE_BASE_URL": "http://m"}, {}, "AGENTD_PROVIDERS_MINE_BASE_URL", "http://m"),
         ({"HTTPS_PROXY": "http://p"}, {}, "HTTPS_PROXY", "http://p"),
         ({}, {}, "LOG_LEVEL", "info"),
         ({}, {}, "OPENAI_API_KEY", None),
@@ -197,7 +299,6 @@ def test_config_is_frozen() -> None:
 def test_wrong_values_cannot_be_built() -> None:
     """Not by code either: the constructors check, and give defaults where nothing is said."""
     assert Timeouts(connect=1).connect == 1.0
-    assert OpenAIConfig().context == 128_000
     with pytest.raises(ValueError, match="expected a number of seconds"):
         Timeouts(step=0)
 
@@ -207,19 +308,37 @@ def test_keys_are_derived_from_the_classes() -> None:
     assert set(KEYS) >= {"model", "log.level", "turn.max_steps", "providers.openai.api_key", "permissions.deny"}
     assert KEYS["log.level"].env == ("AGENTD_LOG_LEVEL", "LOG_LEVEL", "DEBUG")
     assert KEYS["permissions.deny"].env == ()
-    assert [key.name for key in KEYS.values() if key.secret] == ["providers.openai.api_key"]
+    secrets = {name.rpartition(".")[2] for name, key in TABLE.documented.items() if key.secret}
+    assert secrets == {"api_key", "api_keys", "headers"}
     assert all(key.doc.endswith(".") for key in KEYS.values())
 
 
+EMPTY = {"()": "[]", "None": "", "{}": "{}"}
+VENDOR = re.compile(r"^providers\.(openai|anthropic|deepseek|qwen|ollama)\.")
+
+
 @pytest.mark.parametrize("name", sorted(KEYS))
+def test_variables_of_vendors_are_documented(name: str) -> None:
+    """docs/configuration.md has all variables of a vendor in one row."""
+    vendor, key = VENDOR.match(name), KEYS[name]
+    if vendor is None:
+        return
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    row = re.search(rf"^\| `{vendor[1]}` \|.*$", text, re.MULTILINE)
+    common = [variable for variable in (*key.env, *key.numbered) if not variable.startswith("AGENTD_")]
+    assert row and all(f"`{variable}`" in row[0] for variable in common)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in TABLE.documented if not VENDOR.match(name)))
 def test_key_is_documented(name: str) -> None:
-    """docs/configuration.md has a row with the key, its default, all its variables, and when a new value counts."""
-    key = KEYS[name]
+    """docs/configuration.md has a row with the key, its default, all its variables, and when a new value counts. The vendors'
+    keys are those of any provider."""
+    key = TABLE.documented[name]
     text = (ROOT / "docs" / "configuration.md").read_text()
     row = re.search(rf"^\| `{re.escape(name)}` \|.*$", text, re.MULTILINE)
     assert row, f"docs/configuration.md has no row for {name}"
     cells = [cell.strip() for cell in row[0].strip("|").split("|")]
-    written = f"{key.default:g}" if isinstance(key.default, float) else "[]" if key.default == () else str(key.default)
+    written = f"{key.default:g}" if isinstance(key.default, float) else EMPTY.get(repr(key.default), str(key.default))
     assert cells[1] == (f"`{written}`" if written else "")
     assert all(f"`{variable}`" in cells[2] for variable in key.env)
     assert cells[3] == ("at once" if key.live else "after a restart")

@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentwire.config import Config, load
+from agentwire.config_kinds import CANDIDATES
 from agentwire.config_sources import Line, line_of, parse_env, read_file
 from agentwire.errors import ConfigError
 
 FILE, ENV = "/h/config/config.toml", "/h/config/.env"
 SECRET = "sk-proj-0123456789abcdef"
+UNKNOWN = "base_url (or path) to be set: this is no provider that is known"
+KNOWN = "'openai', 'anthropic', 'deepseek', 'qwen', 'ollama', 'local'"
+EFFORTS = "one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'"
 
 
 def configure(toml: str = "", env: str = "", environ: dict[str, str] | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -35,8 +39,48 @@ def complaint(toml: str = "", env: str = "", environ: dict[str, str] | None = No
         ("turn.max_steps = 0", f"{FILE}:1: turn.max_steps: expected a whole number from 1 to 10000, got 0"),
         ("\nturn = {max_steps = true}", f"{FILE}:2: turn.max_steps: expected a whole number from 1 to 10000, got True"),
         ("[log]\nlevel='loud'", f"{FILE}:2: log.level: expected one of 'debug', 'info', 'warning', 'error', got 'loud'"),
-        ("model = 'gpt'", f"{FILE}:1: model: expected provider/model, got 'gpt'"),
-        ("[model]\nname='x'", f"{FILE}:1: model: expected provider/model, got {{'name': 'x'}}"),
+        ("model = 'gpt'", f"{FILE}:1: model: expected provider/model or an alias of [models], got 'gpt'"),
+        (
+            "[model]\nname='x'",
+            f"{FILE}:1: model: expected provider/model, an alias, or several with commas between, got {{'name': 'x'}}",
+        ),
+        (
+            "[models]\nopenai='a/b'",
+            f"{FILE}:2: models.openai: expected an alias that is not the name of a provider, got 'openai'",
+        ),
+        ("models.'a,b'='a/b'", f"{FILE}:1: models.\"a,b\": expected a name without slash, comma or space, got 'a,b'"),
+        (
+            "[models.fast]\nstrategy='failover'",
+            f"{FILE}:2: models.fast.strategy (models.fast): expected candidates: the models that it stands for, got nothing",
+        ),
+        ("models.fast = []", f"{FILE}:1: models.fast (models.fast.candidates): expected {CANDIDATES.expected}, got []"),
+        (
+            "models.fast = [{model='a/b', w=0}]",
+            f"{FILE}:1: models.fast (models.fast.candidates): expected {CANDIDATES.expected}, got [{{'model': 'a/b', 'w': 0}}]",
+        ),
+        (
+            "\n[parameters.'a/b']\neffort='much'",
+            f"{FILE}:3: parameters.\"a/b\".effort: expected {EFFORTS}, got 'much'",
+        ),
+        ("[parameters.gpt]\neffort='low'", f"{FILE}:1: parameters.gpt: expected provider/model, with * for any letters, got 'gpt'"),
+        ("[parameters]\n'a/b' = 3", f'{FILE}:2: parameters."a/b": expected a table [parameters."a/b"], got 3'),
+        (
+            "[providers.Mine]\nbase_url='http://h'",
+            f"{FILE}:1: providers.Mine: expected a name of small letters, digits, - and _, got 'Mine'",
+        ),
+        (
+            "[providers.mine]\ndialect='openai'",
+            f"{FILE}:2: providers.mine.dialect (providers.mine): expected {UNKNOWN}, got nothing",
+        ),
+        (
+            "providers.mine.headers = {'a b' = 'c'}",
+            f"{FILE}:1: providers.mine.headers: expected a table of HTTP headers, names and texts, got ***",
+        ),
+        ("budget.day_cost = -1", f"{FILE}:1: budget.day_cost: expected a number of US dollars from 0 to 1000000, got -1"),
+        (
+            "default_provider='mine'\nproviders.mine.base_url='http://h'",
+            f"{FILE}:1: default_provider: expected model to be set, too: what this provider has is not known, got nothing",
+        ),
         ("log = 'debug'", f"{FILE}:1: log: expected a table [log], got 'debug'"),
         (
             "[permissions]\nallow = []\ndeny = [\n  'read',\n  1,\n]\nask = []",
@@ -65,9 +109,9 @@ def test_mistakes_in_toml(toml: str, text: str) -> None:
         ("", {"LOG_FORMAT": "xml"}, [], "environment variable LOG_FORMAT (log.format): expected one of 'text', 'json', got 'xml'"),
         (
             "",
-            {"DEFAULT_MODEL_PROVIDER": "anthropic"},
+            {"DEFAULT_MODEL_PROVIDER": "mine"},
             [],
-            "environment variable DEFAULT_MODEL_PROVIDER (default_provider): expected one of 'openai', 'local', got 'anthropic'",
+            f"environment variable DEFAULT_MODEL_PROVIDER (default_provider): expected one of {KNOWN}, got 'mine'",
         ),
         (
             "",
@@ -104,6 +148,10 @@ def test_mistakes_elsewhere(env: str, environ: dict[str, str], overrides: list[s
         ("", f'OPENAI_API_KEY="{SECRET} "', {"AGENTD_TURN_RESUME": SECRET}, []),
         ("", "", {"OPENAI_API_KEY": f"{SECRET}\n{SECRET}"}, []),
         ("", "", {"OPENAI_BASE_URL": SECRET}, []),
+        ("", "", {"OPENAI_API_KEY_1": f"{SECRET} {SECRET}"}, []),
+        ("providers.openai.api_keys = ['${OPENAI_API_KEY_1} ']", "", {"OPENAI_API_KEY_1": SECRET}, []),
+        (f"providers.mine.headers = {{'a b' = '{SECRET}'}}", "", {}, []),
+        (f"models.fast = '{SECRET} x'", "", {}, []),
         ("", "", {}, [f"providers.openai.api_key:{SECRET}"]),
         ("", "", {}, [f"providers.openai.api_key=a b{SECRET}"]),
         (f"providers.openai.api_key = {SECRET}", "", {}, []),
@@ -122,6 +170,21 @@ def test_no_error_repeats_a_secret(toml: str, env: str, environ: dict[str, str],
         ("[turn]\nmaxsteps = 1", "", {}, [], f"{FILE}:2: unknown key turn.maxsteps; did you mean turn.max_steps?"),
         ("[provider.openai]\ncontext = 1", "", {}, [], f"{FILE}:1: unknown key provider; did you mean providers?"),
         ("api_key = 'x'", "", {}, [], f"{FILE}:1: unknown key api_key; did you mean providers.openai.api_key?"),
+        (
+            "[providers.mine]\nbase_ulr = 'http://h'\nbase_url = 'http://h'",
+            "",
+            {},
+            [],
+            f"{FILE}:2: unknown key providers.mine.base_ulr; did you mean providers.mine.base_url?",
+        ),
+        (
+            "parameters.'a/b'.tmperature = 1",
+            "",
+            {},
+            [],
+            f'{FILE}:1: unknown key parameters."a/b".tmperature; did you mean parameters."a/b".temperature?',
+        ),
+        ("", "", {"AGENTD_PROVIDERS_OPENAI_APIKEY": "x"}, [], "environment: unknown variable AGENTD_PROVIDERS_OPENAI_APIKEY"),
         ("quite_else = 1", "", {}, [], f"{FILE}:1: unknown key quite_else"),
         ("", "\nOPENAI_APIKEY=x", {}, [], f"{ENV}:2: unknown variable OPENAI_APIKEY; did you mean OPENAI_API_KEY?"),
         ("", "AGENTD_HOME=/x", {}, [], f"{ENV}:1: AGENTD_HOME has no effect here, only in the environment"),

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from agentwire.config import KEYS
-from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN, differing, fingerprint, means_debug
+from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN, PROVIDERS, configures, differing, fingerprint, means_debug
 
 KEY = "sk-0123456789abcdef"
 
@@ -63,7 +63,28 @@ def test_every_variable_a_key_reads_is_listed() -> None:
     """The client knows all of them without importing the table of keys."""
     read = {name for key in KEYS.values() for name in key.env}
     network = {name for name in ENVIRONMENT if name.lower().endswith("_proxy") or name.startswith("SSL_CERT_")}
-    assert {*ENVIRONMENT} - network == read | {"AGENTD_CONFIG"}
+    assert {*ENVIRONMENT} - network == {name for name in read if not name.startswith(PROVIDERS)} | {"AGENTD_CONFIG"}
+    assert all(map(configures, read))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("OPENAI_API_KEY_1", True),
+        ("DASHSCOPE_API_KEY_12", True),
+        ("AGENTD_PROVIDERS_MINE_API_KEY", True),
+        ("OPENAI_API_KEY_", False),
+        ("OPENAI_API_KEY_A", False),
+        ("STRIPE_API_KEY_1", False),
+        ("OPENAI_BASE_URL_1", False),
+        ("PATH", False),
+    ],
+)
+def test_numbered_keys_and_further_providers_count(name: str, ours: bool) -> None:
+    """A client's keys are compared too where they have numbers, and those of providers the user added."""
+    assert configures(name) == ours
+    assert (name in fingerprint({name: "x"}, "s")) == ours
+    assert differing(fingerprint({name: "x"}, "s"), {}, "s") == ((name,) if ours else ())
 
 
 def test_names_are_listed_once() -> None:
