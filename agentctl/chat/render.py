@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -151,7 +152,8 @@ def ended(outcome: str, error: Mapping[str, Any] | None) -> list[Line]:
         case "cancelled":
             return [seam("interrupted")]
         case "failed":
-            hint = " Send the message again to retry." if error and error.get("retryable") else ""
+            wait = f" in {math.ceil(error['retry_after'])} s" if error and error.get("retry_after") else ""
+            hint = f" Send the message again{wait} to retry." if error and error.get("retryable") else ""
             return [line(f"error: {why or 'the turn failed'}{hint}", "error")]
         case _:
             return [seam(f"the turn was interrupted{': ' + why if why else ''}")]

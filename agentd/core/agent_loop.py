@@ -9,6 +9,7 @@ valid history.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -29,7 +30,7 @@ from agentd.core.tools import Planner, Tools, finished
 from agentd.ports import Build, Clock, Delta, ModelLimits, ModelRequest, Models, Prompt, Store, ToolContext, ToolOutcome
 from agentd.steady import Steady
 from agentwire import events as ev
-from agentwire.errors import AgentError, InternalError, ProviderError, StoreError
+from agentwire.errors import AgentError, ContextTooLong, InternalError, ProviderError, StoreError
 from agentwire.types import BlobRef, Text, ToolCall
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ _CLOSE, _CLOSE_WHEN_FULL = 5.0, 0.5
 _OUTPUT_LIMIT = 64 * 1024
 """Characters of a tool's output in its event; the whole is a blob."""
 _HEAD = 16 * 1024
+_SHARES = (1.0, 0.6, 0.3)
+"""Of the history that seems to fit: what is sent at first, and what after the vendor said that it is too long."""
 
 
 class _ReplyTooLong(Exception):
@@ -136,7 +139,7 @@ class AgentLoop:
         asked: dict[str, Asked] = {}
         try:
             blobs = await self._attachments.of(state.id, state.messages)
-            await request.drain(self._build(state, blobs, asked), self._sink(live, draft, request))
+            await self._ask(live, draft, request, partial(self._build, state, blobs, asked))
         except _ReplyTooLong:
             draft.stop = "length"
         except ProviderError as failure:
@@ -149,16 +152,30 @@ class AgentLoop:
             live.request = None
             await self._append(live, await self._reply(live, draft))
         else:
-            await self._seam(live, draft, error)
+            await self._seam(live, draft, error, request)
         live.draft = None
 
-    def _build(self, state: SessionState, blobs: Mapping[str, bytes], asked: dict[str, Asked]) -> Build:
+    async def _ask(self, live: Live, draft: Draft, request: ModelRequest, build: Callable[[float], Build]) -> None:
+        """What turns out to be too long for its vendor is asked again with less of the history: our estimate was wrong."""
+        sink, first = self._sink(live, draft, request), None
+        for share in _SHARES:
+            try:
+                await request.drain(build(share), sink)
+                return
+            except ContextTooLong as error:
+                first = first or error
+                if draft.shown:
+                    break
+        assert first is not None
+        raise first
+
+    def _build(self, state: SessionState, blobs: Mapping[str, bytes], asked: dict[str, Asked], share: float) -> Build:
         """Each prompt within what all budgets allow; what it will have to be paid for goes into `asked`, by model."""
         facts, tools = self._facts(), self._tools.specs()
 
         def build(model: str, limits: ModelLimits) -> Prompt:
             limits = self._accounts.calibrated(model, limits)
-            prompt = build_prompt(state, limits, facts, tools, model=model, blobs=blobs)
+            prompt = build_prompt(state, limits, facts, tools, model=model, blobs=blobs, share=share)
             prompt, asked[model] = self._accounts.admit(state, model, limits, prompt)
             return prompt
 
@@ -209,12 +226,12 @@ class AgentLoop:
             rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))
         return [message, *planner.plan(calls), *decide.last_words(live.state, message, rejected)]
 
-    async def _seam(self, live: Live, draft: Draft, error: ProviderError) -> None:
+    async def _seam(self, live: Live, draft: Draft, error: ProviderError, request: ModelRequest) -> None:
         """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""
         turn = live.state.open_turn
         kept = decide.interrupted_message(live.state, draft)
         attempt = turn.restarts + 1
-        if not kept or not error.retryable or attempt > decide.MAX_RESTARTS:
+        if not kept or request.over or attempt > decide.MAX_RESTARTS:
             raise error
         reason = decide.describe(error)
         seam = ev.ReplyRestarted(turn=turn.number, step=draft.step, attempt=attempt, reason=reason, model=draft.model)

@@ -20,7 +20,7 @@ from agentwire.types import ErrorInfo, QueuedInput, Text, TurnOutcome
 MAX_RESUMES = 3
 """Times an open turn is taken up again after a crash; more would be a turn that crashes the daemon."""
 MAX_RESTARTS = 5
-"""Times one reply that broke off after its first words is continued: the router makes six attempts at most."""
+"""Times one reply that broke off after its first words is continued, over all boots: as often as `request.ATTEMPTS` allows."""
 
 
 @frozen
@@ -85,7 +85,7 @@ def next_action(state: SessionState) -> Action:
 
 
 def describe(error: AgentError) -> ErrorInfo:
-    return ErrorInfo(code=error.code, message=str(error), retryable=error.retryable)
+    return ErrorInfo(code=error.code, message=str(error), retryable=error.retryable, retry_after=error.retry_after)
 
 
 def whole_text(state: SessionState, message: ev.AssistantMessage) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agentd.core.costs import Asked, Bill, bill
 from agentd.ports import Cited, Delta, PartStart, PartText, Sealed, Spent, Stop
@@ -194,8 +194,12 @@ class Draft:
         )
 
     def partial(self) -> tuple[ReplyPart, ...]:
-        """What can be kept of a reply that broke off: half a tool call cannot."""
-        return tuple(part for part in self.reply("") if not isinstance(part, ToolCall))
+        """What can be kept of a reply that broke off: half a tool call cannot, and thoughts are for people only.
+
+        Vendors want their sealed thoughts back with what followed from them: the rest of the reply, which is not there.
+        """
+        parts = [evolve(part, vendor=None) if isinstance(part, Reasoning) else part for part in self.reply("")]
+        return tuple(part for part in parts if not isinstance(part, ToolCall) and (not isinstance(part, Reasoning) or part.text))
 
 
 def _worth_keeping(part: _Part) -> bool:

@@ -67,8 +67,11 @@ def build_prompt(
     *,
     model: str,
     blobs: Mapping[str, bytes] | None = None,
+    share: float = 1.0,
 ) -> Prompt:
     """The next request of the open turn; `model` is the vendor's own name, `blobs` the contents of images and files by sha256.
+
+    `share`: how much of the history that seems to fit is sent; less where the vendor says that it did not.
 
     Error handling: ContextTooLong if the open turn alone does not fit the model's context.
     """
@@ -76,6 +79,8 @@ def build_prompt(
     system = _system(state, limits, facts, offered)
     room = (limits.context - limits.max_output) * limits.chars_per_token
     budget = int(room) - len(system) - size_of_tools(offered)
+    if share < 1:
+        budget = int(min(budget, sum(map(size_of, state.messages))) * share)
     messages = paired(fit(state.messages, budget))
     return Prompt(
         model=model,

@@ -121,11 +121,12 @@ class Usage:
 
 @frozen(kw_only=True)
 class ErrorInfo:
-    """An `AgentError` as data, for events."""
+    """An `AgentError` as data, for events. `retry_after`: seconds after which trying again may help, if that is known."""
 
     code: str
     message: str
     retryable: bool = False
+    retry_after: float | None = None
 
 
 # --- words with a fixed set of values -----------------------------------------------------------------------------------------

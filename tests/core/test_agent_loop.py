@@ -10,7 +10,7 @@ import trio.testing
 from attrs import evolve
 
 from agentd.ports import Prompt
-from agentwire.errors import AuthFailed, ProviderDown
+from agentwire.errors import AuthFailed, ContextTooLong, ProviderDown, RateLimited
 from agentwire.types import BlobRef, Text
 from tests.fakes.house import SETTINGS, House, open_house
 from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
@@ -82,6 +82,42 @@ async def test_a_model_that_always_breaks_off_ends_the_turn(autojump_clock: trio
         end = house.events[-1].body
         assert (end.outcome, end.error.code, end.error.retryable) == ("failed", "provider_down", True)
         assert len(models.prompts) == 6 and last_text(house, live) == "xxxxxx"
+
+
+async def test_a_turn_that_fails_says_when_to_come_back(autojump_clock: trio.testing.MockClock) -> None:
+    """If anybody knows."""
+    busy = RateLimited("busy", retry_after=90)
+    async with open_house(FakeModels(in_turn(Say([], error=busy)))) as house:
+        live = await house.create()
+        await house.prompt(live, "go")
+        await house.idle(live)
+        end = house.events[-1].body
+        assert (end.error.code, end.error.retryable, end.error.retry_after) == ("rate_limited", True, 90)
+
+
+async def test_what_is_too_long_for_the_vendor_is_asked_again_with_less(autojump_clock: trio.testing.MockClock) -> None:
+    """Twice; each time the oldest turns go. The last answer counts, or the vendor's first word."""
+    long = Say([], error=ContextTooLong("the vendor says: too long"))
+    script = in_turn(*[Say(["x" * 1000])] * 8, long, long, Say(["fits"]), long)
+    lengths: list[int] = []
+
+    def reply(prompt: Prompt) -> Reply:
+        lengths.append(len(prompt.messages))
+        return script(prompt)  # type: ignore[no-any-return]
+
+    async with open_house(FakeModels(reply)) as house:
+        live = await house.create()
+        for _ in range(8):
+            await house.prompt(live, "tell me")
+            await house.idle(live)
+        await house.prompt(live, "sum it up")
+        await house.idle(live)
+        assert last_text(house, live) == "fits"
+        assert lengths[8:] == [17, 9, 3]
+        await house.prompt(live, "again")
+        await house.idle(live)
+        assert house.events[-1].body.error.message == "the vendor says: too long"
+        assert len(lengths) == 8 + 3 + 3
 
 
 @pytest.mark.parametrize("error", [AuthFailed("bad key"), DOWN])

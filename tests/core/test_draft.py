@@ -114,6 +114,7 @@ def test_seals_and_citations_are_kept() -> None:
     assert event is not None
     assert [(part.type, part.text, part.name) for part in event.parts] == [("text", "yes", ""), ("citation", "http://a.test/", "A")]
     assert draft.reply("c") == (Reasoning(text="hm", vendor=SEAL), Reasoning(text="", vendor=SEAL), Text(text="yes"), SOURCE)
+    assert draft.partial() == (Reasoning(text="hm"), Text(text="yes"), SOURCE), "sealed thoughts go back with a whole reply only"
 
 
 def test_a_saved_citation_has_its_address() -> None:

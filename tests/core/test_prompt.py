@@ -11,7 +11,7 @@ from agentd.core.prompt import Facts, build_prompt, fit, paired
 from agentd.ports import PER_MESSAGE, Message, ModelLimits
 from agentwire.errors import ContextTooLong
 from agentwire.types import BlobRef, Reasoning, Text, ToolCall, ToolResult
-from tests.core.logs import Script, accepted, asked, begun, created, ended, planned, replied, scripts, started, state_of
+from tests.core.logs import Script, accepted, asked, begun, created, ended, finished, planned, replied, scripts, started, state_of
 from tests.fakes.tools import spec
 
 FACTS = Facts(date="Monday 1 January 2029", platform="Linux", user="ann")
@@ -103,6 +103,14 @@ def test_the_cut_moves_in_steps() -> None:
         messages += [user(f"{number:03}" * 30), said("a" * 90)]
         beginnings.append(fit(messages, 10_000)[0])
     assert len({id(beginning) for beginning in beginnings}) <= 20
+
+
+def test_a_share_of_what_seems_to_fit() -> None:
+    """Of the history, if that is less than what the model takes: asking for the same again would be in vain."""
+    turns = [(accepted(number), started(number, number), replied("x" * 1000), finished()) for number in range(1, 10)]
+    state = state_of(created(), *[body for turn in turns for body in turn][:-2])
+    lengths = [len(build_prompt(state, LARGE, FACTS, [], model="m", share=share).messages) for share in (1.0, 0.6, 0.3)]
+    assert lengths[0] == 17 and lengths == sorted(set(lengths), reverse=True)
 
 
 def test_a_turn_that_cannot_fit_says_so() -> None:
