@@ -1,0 +1,113 @@
+"""The providers that keep what `ports.Provider` promises: one `Case` each, with what its vendor's dialect does not have.
+
+To add one: a Case in `CASES`, and for a new dialect a `valid` from the vendor's documented rules, as in valid_chat.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from attrs import evolve, field, frozen
+
+from agentd.ports import Provider
+from agentd.providers.catalog import Catalog
+from agentd.providers.chat_dialect import ChatDialect
+from agentd.providers.dialect import Dialect
+from agentd.providers.endpoint import Endpoint
+from agentwire.config import ProviderConfig, Timeouts
+from agentwire.types import Usage
+from tests.conformance.valid_chat import valid as valid_chat
+from tests.conformance.valid_chat import valid_for_deepseek
+from tests.fakes.model_rules import Choose
+from tests.fakes.model_script import Answer, Spend
+from tests.fakes.model_server import ScriptedModelServer, serve
+from tests.fakes.voices import Voice
+from tests.fakes.voices.chat import ChatVoice
+
+KEYS = ("sk-first-4f9a2b7c", "sk-second-77d1e03b")
+
+Script = Sequence[Answer] | Choose
+
+
+class Wire(Protocol):
+    """A server that plays the script, and the provider that talks to it. `able`: its models take images, files and schemas."""
+
+    def __call__(
+        self, case: Case, script: Script, timeouts: Timeouts, *, able: bool
+    ) -> AbstractAsyncContextManager[tuple[ScriptedModelServer, Provider]]: ...
+
+
+@asynccontextmanager
+async def over_http(
+    case: Case, script: Script, timeouts: Timeouts, *, able: bool
+) -> AsyncIterator[tuple[ScriptedModelServer, Provider]]:
+    """An endpoint with two API keys."""
+    async with serve(script) as server:
+        base_url = server.base + case.prefix
+        config = ProviderConfig(api_keys=KEYS, base_url=base_url)
+        endpoint = Endpoint(case.provider, case.dialect(base_url), config, timeouts, case.catalog(able=able))
+        try:
+            yield server, endpoint
+        finally:
+            await endpoint.aclose()
+
+
+def _all(spend: Spend) -> Usage:
+    return Usage(input=spend.input, output=spend.output, cached=spend.cached, reasoning=spend.reasoning)
+
+
+@frozen(kw_only=True)
+class Case:
+    """`dialect`: for a base URL, `prefix`: what that has behind the host. `valid` fails for a request that the vendor refuses.
+
+    Where dialects differ: `usage` (what is reported of what was spent), `thoughts` (there is reasoning), `seals` (it is sealed),
+    `cites` (there are citations), `refuses` (there is a word for a refusal), `prefills` (it goes on from a last assistant message).
+    `abilities`: what the catalog says of its models, unless they shall be able to do nothing.
+    """
+
+    name: str
+    provider: str
+    dialect: Callable[[str], Dialect]
+    voice: type[Voice]
+    valid: Callable[[dict[str, Any]], None]
+    prefix: str = "/v1"
+    model: str = "scripted-1"
+    wire: Wire = over_http
+    usage: Callable[[Spend], Usage] = _all
+    thoughts: bool = True
+    seals: bool = False
+    cites: bool = True
+    refuses: bool = True
+    prefills: bool = False
+    abilities: dict[str, Any] = field(factory=lambda: {"images": True, "files": True, "schema": "native", "known": True})
+
+    def catalog(self, *, able: bool = True) -> Catalog:
+        abilities = self.abilities if able else {"images": False, "files": False, "schema": "emulated"}
+        return Catalog({f"{self.provider}/*": abilities})
+
+    def wired(
+        self, script: Script, timeouts: Timeouts | None = None, *, able: bool = True
+    ) -> AbstractAsyncContextManager[tuple[ScriptedModelServer, Provider]]:
+        return self.wire(self, script, timeouts or Timeouts(), able=able)
+
+
+_CHAT = Case(
+    name="chat", provider="openai", dialect=lambda url: ChatDialect("openai", url), voice=ChatVoice, valid=valid_chat
+)  # fmt: skip
+
+CASES: Sequence[Case] = (
+    _CHAT,
+    evolve(
+        _CHAT,
+        name="deepseek",
+        provider="deepseek",
+        dialect=lambda url: ChatDialect("deepseek", url),
+        model="deepseek-v4-pro",
+        valid=valid_for_deepseek,
+        seals=True,
+        prefix="",
+    ),
+    evolve(_CHAT, name="qwen", provider="qwen", dialect=lambda url: ChatDialect("qwen", url), model="qwen3.7-max"),
+)
