@@ -33,7 +33,7 @@ from agentwire.config import Config
 from agentwire.errors import ConfigError, Stopping, StorageFull
 from agentwire.messages import PROTOCOL_VERSION
 from agentwire.methods import Reloaded
-from agentwire.types import DaemonStatus, ProviderStatus, StorageInfo
+from agentwire.types import CircuitStatus, DaemonStatus, ProviderStatus, StorageInfo
 
 log = structlog.get_logger()
 
@@ -54,6 +54,7 @@ class Parts:
     background: Sequence[Callable[[], Awaitable[None]]]
     prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
+    circuits: Callable[[], tuple[CircuitStatus, ...]] = tuple
     notices: Callable[[], Sequence[str]] = tuple
     restored: bool = False
     recovery: Callable[..., Recovery]
@@ -109,6 +110,7 @@ class Daemon:
             storage=StorageInfo(path=store.path, bytes=_size(store.path), full=store.full),
             resumes_suspended=self._resumes_suspended,
             providers=self._parts.providers(),
+            circuits=self._parts.circuits(),
             warnings=(*([self._misread] if self._misread else []), *self._config.warnings, *self._parts.notices()),
         )
 

@@ -147,6 +147,7 @@ def _assemble(
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=lambda: tuple(_status(provider) for provider in providers.values()),
+        circuits=router.circuits,
         recovery=core.recovery,
         reconfigure=current.replace,
         notices=lambda: keeper.warnings,

@@ -43,6 +43,10 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
     out.say(f"memory    {size(status['rss'])}")
     for provider in status["providers"]:
         out.say(f"provider  {provider['name']}: {provider['state']}" + (f", {provider['detail']}" if provider["detail"] else ""))
+    for circuit in status.get("circuits", ()):
+        left = f" for {duration(circuit['seconds'])}" if circuit["state"] == "open" else ""
+        why = f"{circuit['code'].replace('_', ' ')}: {circuit['reason']}"
+        out.say(f"circuit   {circuit['target']}: {circuit['state']}{left} ({why})", YELLOW)
     if storage["full"]:
         out.say("The disk is full: nothing new is accepted until there is space.", RED)
     if status["resumes_suspended"]:

@@ -32,6 +32,10 @@ STATUS = {
     "storage": {"path": "/data/agentd.db", "bytes": 1_230_000, "full": True},
     "resumes_suspended": True,
     "providers": [{"name": "openai", "state": "down", "detail": "refused"}],
+    "circuits": [
+        {"target": "openai#2", "state": "open", "seconds": 42.3, "failures": 1, "code": "rate_limited", "reason": "busy"},
+        {"target": "qwen", "state": "half-open", "seconds": 0, "failures": 3, "code": "provider_down", "reason": "cut"},
+    ],
     "warnings": ["something is odd"],
 }
 MODEL = {"id": "fake/one", "context": 4096, "default": True, "available": True, "note": "small"}
@@ -119,6 +123,8 @@ def test_status(home: Path) -> None:
         "1.2 MB",
         "41.3 MB",
         "openai: down, refused",
+        "openai#2: open for 42 s (rate limited: busy)",
+        "qwen: half-open (provider down: cut)",
         "disk is full",
         "odd",
     ):
