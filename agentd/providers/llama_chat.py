@@ -1,6 +1,6 @@
-"""One chat with the embedded model's process: the request, the reply as deltas, and what a broken or silent exchange means.
+"""One chat with a local model's process: the request sent, the reply as deltas, and what a broken or silent exchange means.
 
-Its life is not decided here: `Child.scope` is what its owner (local.py) waits in, and a child that hangs is ended by cancelling it.
+Its life is not decided here: `Child.scope` is what its owner (local_model.py) waits in; one that hangs is ended by cancelling it.
 """
 
 from __future__ import annotations
@@ -8,44 +8,30 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from agentd.ports import Delta, Prompt, Stream
-from agentd.providers.catalog import ModelData
+from agentd.ports import Delta, Stream
 from agentd.providers.chat_decoder import ChatDecoder
 from agentd.providers.chat_errors import classify
-from agentd.providers.chat_request import ChatRequests
 from agentwire.config import Timeouts
 from agentwire.errors import ProviderDown, ProviderError
 
 if TYPE_CHECKING:
     import httpx2
 
-WHO: Final = "The embedded model"
-
-MAX_OUTPUT = 512  # tokens; a model of this size wanders off long before
 ERROR_BODY = 65536  # bytes read of an error answer
 TAIL = 1.0  # seconds for the end of the body after the Stop
 
-# Greedy with a slight penalty answered 14 of 16 simple questions; temperature 0.2 and 0.4 (min_p 0.1, top_p 0.9) 12 and 9. Long
-# greedy answers run in circles: DRY breaks sequences of more than 6 tokens that come again, which cost none of the 14.
-SAMPLING: Final = {
-    "temperature": 0,
-    "repeat_penalty": 1.05,
-    "dry_multiplier": 0.8,
-    "dry_allowed_length": 6,
-    "dry_penalty_last_n": 512,
-}
-
 
 class Child:
-    """A child that is ready. `ended` is set, with `how`, once it is gone."""
+    """A child that is ready. `who`: what it is called in sentences. `ended` is set, with `how`, once it is gone."""
 
-    def __init__(self, pid: int, http: httpx2.AsyncClient) -> None:
+    def __init__(self, pid: int, http: httpx2.AsyncClient, who: str) -> None:
         self.pid = pid
         self.http = http
+        self.who = who
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
         self.how = "was stopped"
@@ -54,24 +40,24 @@ class Child:
         """What a broken exchange with it means. If it died, its exit is known a moment after its connections broke."""
         with trio.move_on_after(0.5):
             await self.ended.wait()
-            return ProviderDown(f"{WHO}'s process {self.how} before the answer was complete. The next request starts a new one.")
-        return ProviderDown(f"{WHO}'s process broke off the answer: {str(error) or type(error).__name__}")
+            return ProviderDown(
+                f"{self.who}'s process {self.how} before the answer was complete. The next request starts a new one."
+            )
+        return ProviderDown(f"{self.who}'s process broke off the answer: {str(error) or type(error).__name__}")
 
     def hung(self, seconds: float) -> ProviderDown:
         """It is silent for too long: end it, so that the next request finds one that works."""
         self.how = "was stopped because it did not answer"
         self.scope.cancel()
-        return ProviderDown(f"{WHO} sent nothing for {seconds:g} s and was stopped. The next request starts it again.")
+        return ProviderDown(f"{self.who} sent nothing for {seconds:g} s and was stopped. The next request starts it again.")
 
 
 @asynccontextmanager
-async def exchange(child: Child, prompt: Prompt, timeouts: Timeouts) -> AsyncIterator[Stream]:
+async def exchange(child: Child, body: bytes, timeouts: Timeouts) -> AsyncIterator[Stream]:
     """Send the request; leaving the scope closes the connection, which frees the slot."""
     import httpx2
 
     began = trio.current_time()
-    limit = min(prompt.max_output or MAX_OUTPUT, MAX_OUTPUT)
-    body = b"".join(ChatRequests("local").encode(prompt, ModelData(prefill=True, extra={"max_tokens": limit, **SAMPLING})))
     request = child.http.build_request("POST", "/v1/chat/completions", content=body)
     response: httpx2.Response | None = None
     with trio.move_on_at(began + timeouts.first_event):
@@ -83,11 +69,11 @@ async def exchange(child: Child, prompt: Prompt, timeouts: Timeouts) -> AsyncIte
         raise child.hung(timeouts.first_event)
     async with aclosing(response):
         if response.status_code != httpx2.codes.OK:
-            raise await _refusal(response)
+            raise await _refusal(child.who, response)
         yield _Reply(child, response, timeouts, began)
 
 
-async def _refusal(response: httpx2.Response) -> ProviderError:
+async def _refusal(who: str, response: httpx2.Response) -> ProviderError:
     import httpx2
 
     said = b""
@@ -98,7 +84,7 @@ async def _refusal(response: httpx2.Response) -> ProviderError:
         body = json.loads(said)
     except (httpx2.HTTPError, ValueError):
         body = said.decode(errors="replace")
-    return classify(WHO, response.status_code, body)
+    return classify(who, response.status_code, body)
 
 
 class _Reply:
@@ -110,7 +96,7 @@ class _Reply:
         self._timeouts = timeouts
         self._first = began + timeouts.first_event
         self._last = began + timeouts.step
-        self._decoder = ChatDecoder(WHO)
+        self._decoder = ChatDecoder(child.who)
         self._failure: Exception | None = None
 
     async def drain(self, sink: Callable[[Sequence[Delta]], None]) -> None:
@@ -154,5 +140,5 @@ class _Reply:
 
     def _too_slow(self) -> ProviderDown:
         if trio.current_time() >= self._last:
-            return ProviderDown(f"{WHO} was not done after {self._timeouts.step:g} s.")
+            return ProviderDown(f"{self._child.who} was not done after {self._timeouts.step:g} s.")
         return self._child.hung(self._timeouts.between_events if self._decoder.events else self._timeouts.first_event)

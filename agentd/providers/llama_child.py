@@ -22,7 +22,7 @@ WARNINGS = 2  # llama.cpp's verbosity: errors and warnings
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until killed. Exits 1 if stdin ends before the key came or, with a traceback, if the model cannot be loaded."""
+    """Serve until killed. Exits 1 if stdin ends before the key came, or if the model cannot be loaded."""
     options = _arguments(argv)
     ready = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints is a log
@@ -30,7 +30,10 @@ def main(argv: list[str] | None = None) -> int:
     if not key:
         return 1
     _die_with_stdin()
-    server = _load(options, key)
+    try:
+        server = _load(options, key)
+    except RuntimeError:  # llama.cpp has said why
+        return 1
     os.write(ready, b"ready\n")
     while server is not None:
         signal.pause()

@@ -1,75 +1,75 @@
-"""The embedded model: a llama.cpp child process on a Unix socket, started on first use, stopped when idle, replaced when it dies.
+"""The models on this machine: each in a llama.cpp process of its own, as many at once as memory is meant for.
 
-Theory of operation: `run` owns the child's life and is the only one to start it. A stream asks for a running child; the first to
-ask makes an `_Attempt` and wakes `run`, later ones wait for the same attempt. The child's life is one wait for its exit inside
-`Child.scope`, whose deadline is the idle stop: infinite while streams are open, set when the last one closes. A stream that
-finds the scope already cancelled asks for the next child.
+`local/smollm2-135m` is the embedded one, `local/NAME` the file NAME.gguf in the models directory, `local//a/path.gguf` (or with ~)
+any other. Requests come in by one door, in order: one whose model is not loaded, when as many are as may be, waits there until the
+one that was idle for longest is gone, or the first one gets idle.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
-import stat
-import sys
-import zlib
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
+from attrs import evolve
 
-from agentd.ports import ModelLimits, Process, Profile, Prompt, Spawner, Stream
-from agentd.providers.llama_chat import MAX_OUTPUT, WHO, Child, exchange
+from agentd.ports import ModelLimits, Prompt, Spawner, Stream
+from agentd.providers.catalog import Catalog, ModelData
+from agentd.providers.chat_request import ChatRequests
+from agentd.providers.endpoint import capabilities
+from agentd.providers.llama_file import NoModel
+from agentd.providers.local_files import EMBEDDED_NAME, LocalFiles
+from agentd.providers.local_model import LocalModel, Served
 from agentwire.config import LocalConfig, Timeouts
-from agentwire.errors import BadRequest, ProviderDown, ToolError
-from agentwire.types import ModelInfo
-from agentwire.weights import EMBEDDED
-
-if TYPE_CHECKING:
-    import httpx2
+from agentwire.errors import BadRequest, ProviderDown
+from agentwire.types import ModelInfo, Text
 
 NOTE: Final = "SmolLM2 135M on this machine's CPU: answers of demo quality; set OPENAI_API_KEY for a capable model"
 MISSING: Final = "The embedded model's weights are not here; run `agentctl model pull`, or set OPENAI_API_KEY for another model."
 
-SLOTS = 2  # answers at the same time, the next ones wait in order; each costs a whole context's memory (92 MB for 4,096 tokens)
-CHARS_PER_TOKEN = 3.0  # measured: English prose 4.4, Python 3.4 to 3.8, Polish 1.4, Chinese 0.5
-START_LIMIT = 60.0  # seconds to load; takes 0.5 from a warm page cache
-DEATHS, DEATHS_WITHIN = 5, 60.0  # that many unasked exits within so many seconds: no more starts until some are forgotten
+LARGE = 16_384  # tokens of context from which a model gets the instructions of large ones
+_MOST_OUTPUT = 4096  # tokens of one reply of a model of which nobody said more
 
-# What the child may see of our environment: where programs, libraries and the user's packages are. Never a key.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
-
-
-class _Attempt:
-    """One start, shared by all who wait for it. It has failed if `failure` is not None when `over` is set."""
-
-    def __init__(self) -> None:
-        self.over = trio.Event()
-        self.failure: ProviderDown | None = None
+# For the embedded model. Greedy with a slight penalty answered 14 of 16 simple questions; temperature 0.2 and 0.4 (min_p 0.1, top_p
+# 0.9) 12 and 9. Long greedy answers run in circles: DRY breaks sequences of more than 6 tokens that come again, which cost none.
+SAMPLING: Final = {
+    "temperature": 0,
+    "repeat_penalty": 1.05,
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 6,
+    "dry_penalty_last_n": 512,
+}
 
 
 class LocalProvider:
-    """A `ports.Provider` with the one model `local/smollm2-135m`. Streams need `run` to be running."""
+    """A `ports.Provider`. Streams need `run` to be running. `first`: the model that `prewarm` loads if none was asked for yet."""
 
     name = "local"
     keys = 1
 
-    def __init__(self, config: LocalConfig, timeouts: Timeouts, model_dir: str, runtime_dir: str, spawner: Spawner) -> None:
-        self._config = config
-        self._timeouts = timeouts
-        self._model = f"{model_dir}/{EMBEDDED.file}"
-        self._runtime_dir = runtime_dir
-        self._spawner = spawner
-        self._serving = False
-        self._wanted = trio.Event()
-        self._attempt: _Attempt | None = None
-        self._child: Child | None = None
-        self._users = 0
-        self._places = trio.Semaphore(SLOTS)
-        self._deaths: deque[float] = deque(maxlen=DEATHS)
-        self._last_words = ""
+    def __init__(
+        self,
+        config: LocalConfig,
+        timeouts: Timeouts,
+        model_dir: str,
+        runtime_dir: str,
+        spawner: Spawner,
+        catalog: Catalog | None = None,
+        *,
+        first: str = "",
+    ) -> None:
+        self._config, self._timeouts = config, timeouts
+        self._files = LocalFiles(model_dir)
+        self._runtime_dir, self._spawner = runtime_dir, spawner
+        self._catalog = catalog or Catalog()
+        self._first = first
+        self._requests = ChatRequests(self.name)
+        self._models: dict[str, LocalModel] = {}  # by path
+        self._door = trio.Lock()
+        self._freed = trio.Event()
+        self._lives: trio.Nursery | None = None
 
     def reconfigure(self, timeouts: Timeouts) -> None:
         """The requests from now on have these."""
@@ -78,209 +78,172 @@ class LocalProvider:
     # --- what the router asks ------------------------------------------------------------------------------------------------
 
     def limits(self, model: str) -> ModelLimits:
-        return ModelLimits(
-            context=self._config.context,
-            max_output=MAX_OUTPUT,
-            chars_per_token=CHARS_PER_TOKEN,
-            family="embedded",
-            tools=False,
-        )
+        return self._data(model).limits
 
     async def models(self) -> Sequence[ModelInfo]:
-        here = self._weights_here()
-        return (ModelInfo(id=EMBEDDED.model, context=self._config.context, available=here, note=NOTE if here else MISSING),)
+        """The embedded one, and what GGUF files there are in the models directory."""
+        return await trio.to_thread.run_sync(lambda: [self._info(name) for name in (EMBEDDED_NAME, *self._files.names())])
 
     def status(self) -> tuple[str, str]:
         """idle, starting, ready or unavailable, and why or where."""
-        if self._child is not None:
-            return "ready", f"pid {self._child.pid}, {self._users} open"
-        if not self._weights_here():
+        models = self._models.values()
+        if running := [_shown(model) for model in models if model.child is not None]:
+            return "ready", "; ".join(running)
+        if starting := [model.served.name for model in models if model.starting]:
+            return "starting", ", ".join(starting)
+        for model in models:
+            if model.exhausted is not None:
+                return "unavailable", model.exhausted.message
+        if not self._files.embedded_here() and not self._files.names():
             return "unavailable", MISSING
-        if self._attempt is not None:
-            return "starting", ""
-        return ("unavailable", self._exhausted().message) if self._exhausting() else ("idle", "starts with the first request")
+        return "idle", "starts with the first request"
 
     def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Stream]:
         """One answer. Waits for its turn when all slots are taken, and for the child when it is not running.
 
-        Error handling: entering raises BadRequest if the weights are missing (the sentence says what to do), ContextTooLong, or
-        ProviderDown if the child cannot be started, died or hangs.
+        Error handling: entering raises BadRequest if the file is missing or no model (it says what to do), ContextTooLong,
+        or ProviderDown if the child cannot be started, died or hangs.
         """
         return self._stream(prompt)
 
     @asynccontextmanager
     async def _stream(self, prompt: Prompt) -> AsyncIterator[Stream]:
-        if f"{self.name}/{prompt.model}" != EMBEDDED.model:
-            raise BadRequest(f"There is no model {self.name}/{prompt.model}: the embedded one is {EMBEDDED.model}.")
-        if not self._weights_here():
-            raise BadRequest(MISSING)
-        self._users += 1
+        name = prompt.model or EMBEDDED_NAME
+        model = await self._enter(name)
         try:
-            async with self._places:
-                child = await self._running()
-                self._rearm()
-                async with exchange(child, prompt, self._timeouts) as reply:
-                    yield reply
+            async with model.stream(self._body(name, prompt), self._timeouts) as reply:
+                yield reply
         finally:
-            self._users -= 1
-            self._rearm()
+            model.leave()
 
     async def prewarm(self) -> None:
-        """Start the child now: it takes as long to load as a person to type."""
-        if self._weights_here():
-            with suppress(ProviderDown):
-                await self._running()
+        """Load the model that was used last: it takes as long as a person to type."""
+        used = max(self._models.values(), key=lambda model: model.used, default=None)
+        with suppress(ProviderDown, BadRequest):
+            model = await self._enter(used.served.name if used else self._first or EMBEDDED_NAME)
+            try:
+                await model.running()
+            finally:
+                model.leave()
 
     async def aclose(self) -> None:
-        """Nothing is held between the child's lives; `run` ends the child."""
-
-    # --- the child's life ----------------------------------------------------------------------------------------------------
+        """Nothing is held between the children's lives; `run` ends the children."""
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Start children as they are wanted. Cancelling this kills the child; streams then get ProviderDown."""
-        self._serving = True
-        task_status.started()
+        """Where the children live. Cancelling this kills them; streams then get ProviderDown."""
         try:
-            while True:
-                await self._wanted.wait()
-                self._wanted = trio.Event()
-                try:
-                    await self._live()
-                except (ProviderDown, ToolError) as error:  # ToolError: the spawner could not start it
-                    self._settle(error if isinstance(error, ProviderDown) else ProviderDown(error.message))
+            async with trio.open_nursery() as self._lives:
+                task_status.started()
+                await trio.sleep_forever()
         finally:
-            self._serving = False
-            self._settle(ProviderDown("agentd is stopping"))
+            self._lives = None
 
-    async def _running(self) -> Child:
-        while self._child is None or self._child.scope.cancel_called:
-            if not self._serving:
-                raise ProviderDown("agentd is stopping")
-            if self._attempt is None:
-                self._attempt = _Attempt()
-                self._wanted.set()
-            attempt = self._attempt
-            await attempt.over.wait()
-            if attempt.failure is not None:
-                raise ProviderDown(attempt.failure.message, retry_after=attempt.failure.retry_after)
-        return self._child
+    # --- which model is loaded -----------------------------------------------------------------------------------------------
 
-    def _settle(self, failure: ProviderDown | None) -> None:
-        if self._attempt is not None:
-            self._attempt.failure = failure
-            self._attempt.over.set()
-            self._attempt = None
+    async def _enter(self, name: str) -> LocalModel:
+        """The model, when it may be loaded; whoever gets it must `leave` it."""
+        served = self._served(name)
+        async with self._door:
+            model = self._models.get(served.path) or self._make(served)
+            self._models[served.path] = model
+            while not model.loaded and sum(other.loaded for other in self._models.values()) >= self._config.max_loaded:
+                await self._make_room()
+            model.enter()
+            return model
 
-    def _rearm(self) -> None:
-        """The idle stop counts from the moment the last stream closed."""
-        if self._child is not None:
-            idle = self._users == 0
-            self._child.scope.deadline = trio.current_time() + self._config.idle_stop if idle else float("inf")
+    async def _make_room(self) -> None:
+        idle = [model for model in self._models.values() if model.child is not None and model.idle]
+        if idle:
+            await min(idle, key=lambda model: model.used).unload()
+        else:
+            self._freed = trio.Event()
+            await self._freed.wait()
 
-    async def _live(self) -> None:
-        """One child from its start to its end, whether asked for or not. Raises ProviderDown if it did not start."""
-        if self._exhausting():
-            raise self._exhausted()
-        key, socket = secrets.token_hex(32), _socket_path(self._runtime_dir, self._model)
-        profile = Profile(cwd="/", environment=_environment())
-        async with self._spawner.start(_argv(self._config, self._model, socket), profile) as process:
-            await process.send(key.encode() + b"\n")
-            http = await trio.to_thread.run_sync(_client, socket, key)  # while the model loads
-            async with http:
-                await self._await_ready(process)
-                await self._until_end(process, Child(process.pid, http))
+    def _has_freed(self) -> None:
+        self._freed.set()
 
-    async def _await_ready(self, process: Process) -> None:
-        line = b""
-        with trio.move_on_after(START_LIMIT) as limit:
-            line = await process.receive()
-            if not line:
-                await process.wait()
-        if not line:
-            what = f"did not load within {START_LIMIT:g} s" if limit.cancelled_caught else "did not start"
-            raise self._died(process, f"{WHO}'s process {what}")
+    def _make(self, served: Served) -> LocalModel:
+        return LocalModel(served, self._config, self._runtime_dir, self._spawner, self._begin, self._has_freed)
 
-    async def _until_end(self, process: Process, child: Child) -> None:
-        self._child = child
-        self._settle(None)
-        self._rearm()
+    def _begin(self, live: Callable[[], Awaitable[None]]) -> None:
+        if self._lives is None or self._lives.cancel_scope.cancel_called:
+            raise ProviderDown("agentd is stopping")
+        self._lives.start_soon(live)
+
+    # --- what is known of a model --------------------------------------------------------------------------------------------
+
+    def _served(self, name: str) -> Served:
+        """Raises BadRequest if there is no such model."""
+        if name == EMBEDDED_NAME and not self._files.embedded_here():
+            raise BadRequest(MISSING)
         try:
-            with child.scope:
-                child.how = _how(await process.wait())
-                self._died(process, f"{WHO}'s process {child.how}")
-        finally:
-            self._child = None
-            child.ended.set()
+            file = self._files.read(name)
+        except NoModel as error:
+            raise BadRequest(
+                f"There is no model local/{name}: {error}. `agentctl model list` shows what is in {self._files.folder}."
+            ) from None
+        who = "The embedded model" if name == EMBEDDED_NAME else f"The model local/{name}"
+        return Served(name=name, who=who, path=file.path, bytes=file.bytes, context=self._data(name).context)
 
-    # --- the restart budget --------------------------------------------------------------------------------------------------
-
-    def _died(self, process: Process, what: str) -> ProviderDown:
-        """Count an end that nobody asked for."""
-        words = " ".join(process.stderr_tail().split())[-500:]
-        self._last_words = f"{what}: {words}" if words else f"{what}."
-        self._deaths.append(trio.current_time())
-        return ProviderDown(self._last_words)
-
-    def _exhausting(self) -> bool:
-        return len(self._deaths) == DEATHS and trio.current_time() - self._deaths[0] < DEATHS_WITHIN
-
-    def _exhausted(self) -> ProviderDown:
-        wait = self._deaths[0] + DEATHS_WITHIN - trio.current_time()
-        return ProviderDown(f"{WHO} died {DEATHS} times within {DEATHS_WITHIN:g} s; at last: {self._last_words}", retry_after=wait)
-
-    def _weights_here(self) -> bool:
-        """By size: `agentctl model pull` has checked the sum, and a file cut short would crash the child."""
+    def _data(self, name: str) -> ModelData:
+        """The catalog's, within what the file says. What the configuration says of this very model counts more than of all."""
+        name = name or EMBEDDED_NAME
+        data, table = self._catalog.find(self.name, name), Catalog().find(self.name, name)
         try:
-            return os.stat(self._model).st_size == EMBEDDED.bytes
-        except OSError:
-            return False
+            trained = self._files.read(name).context
+        except NoModel:
+            trained = 0
+        context = self._config.context if data.context == table.context else data.context
+        context = min(context, trained or context)
+        if name == EMBEDDED_NAME or context < LARGE:
+            return evolve(data, context=context)
+        longest = data.max_output if data.max_output != table.max_output else min(_MOST_OUTPUT, context // 4)
+        return evolve(data, context=context, family="large", max_output=longest)
+
+    def _body(self, name: str, prompt: Prompt) -> bytes:
+        data = self._data(name)
+        if name == EMBEDDED_NAME:
+            sampling = SAMPLING if data.temperature is None else {**SAMPLING, "temperature": data.temperature}
+            data = evolve(data, extra={**sampling, **data.extra})
+        limit = min(prompt.max_output or data.max_output, data.max_output)
+        begun = prompt.continuing and bool(prompt.messages) and any(isinstance(part, Text) for part in prompt.messages[-1].parts)
+        # The server would hold the rest of a reply to the schema of a whole one.
+        prompt = evolve(prompt, max_output=limit, schema=None if begun else prompt.schema)
+        return b"".join(self._requests.encode(prompt, data))
+
+    def _info(self, name: str) -> ModelInfo:
+        data, note, available = self._data(name), NOTE, self._files.embedded_here()
+        if name == EMBEDDED_NAME:
+            note = NOTE if available else MISSING
+        else:
+            try:
+                file = self._files.read(name)
+                note, available = f"{file.bytes / 1e9:.1f} GB{file.name and f', {file.name}'}", True
+            except NoModel as error:
+                note, available = str(error), False
+        return ModelInfo(
+            id=f"{self.name}/{name}",
+            context=data.context,
+            max_output=data.max_output,
+            price=data.price,
+            capabilities=capabilities(data),
+            source="built-in" if name == EMBEDDED_NAME else "discovered",
+            available=available,
+            note=note,
+        )
 
 
-def _argv(config: LocalConfig, model: str, socket: str) -> list[str]:
-    frozen = getattr(sys, "frozen", False)
-    # -P: `-m` would put the working directory in front of everything importable.
-    program = [sys.executable, "_llama"] if frozen else [sys.executable, "-P", "-m", "agentd.providers.llama_child"]
-    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // 2)
-    numbers = {"--context": config.context, "--slots": SLOTS, "--threads": threads}
-    return [*program, "--model", model, "--socket", socket, *(word for pair in numbers.items() for word in map(str, pair))]
+def _shown(model: LocalModel) -> str:
+    """One process, for `agentctl status`."""
+    assert model.child is not None
+    return f"{model.served.name}: pid {model.child.pid}, {model.users} open{_memory(model.child.pid)}"
 
 
-def _environment() -> dict[str, str]:
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    # Threads that spin while they wait drop two of them on busy cores to 2 tokens/s. A onefile build must unpack itself anew.
-    return environment | {"OMP_WAIT_POLICY": "passive", "PYINSTALLER_RESET_ENVIRONMENT": "1"}
-
-
-def _socket_path(runtime_dir: str, model: str) -> str:
-    """The same name in every life of a daemon, so that a killed one leaves one file that the next takes over.
-
-    Raises ProviderDown if the directory is not ours alone: whoever could put a socket there would read the prompts.
-    """
-    folder = f"{runtime_dir}/llm"
+def _memory(pid: int) -> str:
+    """What the process has of the machine's memory, if it is still there."""
     try:
-        os.makedirs(runtime_dir, 0o700, exist_ok=True)
-        os.makedirs(folder, 0o700, exist_ok=True)
-        found = os.lstat(folder)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise ProviderDown(f"{WHO} needs {folder} as a directory of this user with mode 0700; remove what is there.")
-        path = f"{folder}/{zlib.crc32(os.fsencode(model)):08x}.sock"
-        if os.path.lexists(path):
-            os.unlink(path)
-    except OSError as error:
-        raise ProviderDown(f"{WHO} cannot use {folder}: {error.strerror}.") from error
-    return path
-
-
-def _client(socket: str, key: str) -> httpx2.AsyncClient:
-    """Runs in a thread: importing httpx2 takes a third of a second. No timeouts: the watchdog of each reply has them."""
-    import httpx2
-
-    # A connection per request: the server closes a used one when it likes, now and then just as the next request goes out on it.
-    limits = httpx2.Limits(max_keepalive_connections=0)
-    transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits, verify=False)  # a Unix socket: no CA file to load
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    return httpx2.AsyncClient(transport=transport, base_url="http://llama", headers=headers, timeout=None, trust_env=False)
-
-
-def _how(code: int) -> str:
-    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return ""
+    return f", {pages * os.sysconf('SC_PAGE_SIZE') // 1_000_000} MB"

@@ -113,7 +113,7 @@ def prompt(*messages: Message, tools: Sequence[ToolSpec] = (), **further: Any) -
 
 def follows(schema: Mapping[str, Any] | None, value: object) -> bool:
     assert schema is not None
-    return jsonschema.Draft202012Validator(schema).is_valid(value)
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
 
 
 # --- nothing to make up for ------------------------------------------------------------------------------------------------------

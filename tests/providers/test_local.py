@@ -20,6 +20,7 @@ import trio
 
 from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Spawner, Spent, Stop
 from agentd.providers import local
+from agentd.providers.llama_chat import Child
 from agentd.providers.local import LocalProvider
 from agentd.spawn import TrioSpawner
 from agentwire.config import LocalConfig, Timeouts
@@ -67,6 +68,12 @@ async def answer(provider: LocalProvider, prompt: Prompt, taken: Taken | None = 
     return taken
 
 
+def embedded(provider: LocalProvider) -> Child | None:
+    """The embedded model's process."""
+    (model,) = provider._models.values()
+    return model.child
+
+
 @pytest.fixture
 def models(home: Path) -> Path:
     """A folder with a file as long as the weights."""
@@ -101,7 +108,8 @@ async def test_starts_on_first_use_and_stays(models: Path, home: Path) -> None:
         assert taken.text == "one two"
         assert isinstance(taken.deltas[-2], Spent)
         assert taken.deltas[-1] == Stop("end")
-        assert provider.status() == ("ready", "pid 1000, 0 open")
+        assert provider.status()[0] == "ready"
+        assert provider.status()[1].startswith("smollm2-135m: pid 1000, 0 open")
         assert (await answer(provider, ask())).text == "three"
     assert len(spawner.lives) == 1
     assert spawner.lives[0].ended.is_set()
@@ -286,7 +294,7 @@ async def test_limits_and_models(models: Path, home: Path) -> None:
     """What the router is told: a small context of text only, and one model that is there."""
     provider = LocalProvider(LocalConfig(context=2048), Timeouts(), str(models), str(home), LlamaSpawner([]))
     limits = provider.limits("smollm2-135m")
-    assert (limits.context, limits.max_output, limits.family, limits.tools) == (2048, 512, "embedded", False)
+    assert (limits.context, limits.max_output, limits.family, limits.tools) == (2048, 512, "embedded", True)
     (info,) = await provider.models()
     assert (info.id, info.available) == ("local/smollm2-135m", True)
 
@@ -308,9 +316,9 @@ async def test_missing_weights(home: Path, size: int | None) -> None:
 
 
 async def test_unknown_model(models: Path, home: Path) -> None:
-    """The provider has one model and names it."""
+    """A name without a file: the error says which file it would be, and where to look."""
     async with running(LlamaSpawner([]), models, home) as provider:
-        with pytest.raises(BadRequest, match=r"no model local/big: the embedded one is local/smollm2-135m"):
+        with pytest.raises(BadRequest, match=r"no model local/big: .*models/big\.gguf: No such file.*agentctl model list"):
             await answer(provider, Prompt(model="big", system="", messages=()))
 
 
@@ -449,7 +457,7 @@ async def test_cancelling_frees_the_slot(weights: Path, home: Path) -> None:
             async with provider.stream(ask(LONG)) as stream:
                 await stream.drain(leave)
         assert leaving.cancelled_caught
-        child = provider._child
+        child = embedded(provider)
         assert child is not None
         with trio.fail_after(PATIENCE):
             while any(slot["is_processing"] for slot in (await child.http.get("/slots")).json()):
@@ -466,14 +474,15 @@ async def test_real_death_and_idle_stop(weights: Path, home: Path) -> None:
             if not taken.some.is_set():
                 taken(deltas)
                 if taken.some.is_set():
-                    assert provider._child is not None
-                    os.kill(provider._child.pid, signal.SIGKILL)
+                    victim = embedded(provider)
+                    assert victim is not None
+                    os.kill(victim.pid, signal.SIGKILL)
 
         with pytest.raises(ProviderDown, match="signal 9"):
             async with provider.stream(ask(LONG)) as stream:
                 await stream.drain(kill)
         async with provider.stream(ask("hello", max_output=2)) as stream:
-            child = provider._child
+            child = embedded(provider)
             assert child is not None
             await stream.drain(taken)
         with trio.fail_after(PATIENCE):
