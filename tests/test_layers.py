@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 STANDARD_ONLY = {
+    "anthropic",
     "apsw",
     "attr",
     "cattrs",
@@ -29,7 +30,7 @@ STANDARD_ONLY = {
 }
 """The libraries that a one-shot command must not load: each costs more than the whole command."""
 
-LOADED_ON_FIRST_USE = {"openai", "httpx2", "pydantic", "prompt_toolkit", "rich", "xllamacpp"}
+LOADED_ON_FIRST_USE = {"anthropic", "openai", "httpx2", "pydantic", "prompt_toolkit", "rich", "xllamacpp"}
 """What an idle daemon must not load: the model libraries cost 20-70 MB and a second of start. (structlog loads asyncio.)"""
 
 

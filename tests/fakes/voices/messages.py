@@ -53,7 +53,7 @@ class MessagesVoice:
     def begin(self, usage: Spend | None) -> bytes:
         self._begun = True
         spent = usage or Spend(input=0)
-        message = {
+        message: dict[str, Any] = {
             "id": "msg_4QpJur2dWWDjF6C758FbBw5vm12BaVipnK",
             "type": "message",
             "role": "assistant",

@@ -1,0 +1,140 @@
+"""Anthropic's Messages dialect, sans-IO: a message of ours -> its blocks, as they go over the wire.
+
+What hosts refuse is left out, put differently, or stands for something: texts without anything to read, thoughts that are not the
+model's own or have nothing behind them, arguments that are no object, names in letters that they do not take.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+
+from agentd.ports import Message
+from agentd.providers.contents import as_text, encoded, instead, usable
+from agentwire.types import BlobRef, Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
+
+EMPTY: Final = "[empty]"
+"""Stands for what has no text: hosts refuse blocks without any."""
+
+THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
+"""Types of blocks."""
+
+_IMAGES = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
+_ODD = re.compile(r"[^a-zA-Z0-9_-]")
+_NAME = 128  # characters of a tool's name
+
+_encoder = msgspec.json.Encoder()
+_arguments = msgspec.json.Decoder(dict[str, Any])
+
+
+@frozen
+class Way:
+    """How messages are encoded: to whom thoughts go back, and what the model takes."""
+
+    provider: str
+    model: str
+    images: bool
+    files: bool
+
+    def encode(self, message: Message, blobs: Mapping[str, bytes]) -> bytes:
+        """The message behind a comma; nothing for an empty one."""
+        said = self.said(message, blobs)
+        return in_role("assistant" if message.role == "assistant" else "user", said) if said else b""
+
+    def said(self, message: Message, blobs: Mapping[str, bytes]) -> list[dict[str, Any]]:
+        """Its blocks. A reply may have none, if it only thought, or was cut off at once."""
+        said: list[dict[str, Any]] = []
+        for part in message.parts:
+            if isinstance(part, Text) and message.role == "assistant" and said and said[-1]["type"] == "text":
+                said[-1]["text"] += part.text  # of a reply that was continued, or that has a citation within
+            else:
+                said += self._part(part, blobs)
+        said = [block for block in said if block["type"] != "text" or block["text"].strip()]
+        if message.role == "user":
+            return said or [text_block(EMPTY)]
+        while said and said[-1]["type"] in THOUGHTS:  # hosts refuse them at the end
+            said.pop()
+        return said
+
+    def _part(self, part: Part, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+        match part:
+            case Text():
+                yield text_block(part.text)
+            case ToolCall():
+                yield {"type": "tool_use", "id": _known(part.id), "name": _known(part.name)[:_NAME], "input": _input(part)}
+            case ToolResult():
+                yield _result(part)
+            case Reasoning():
+                yield from self._thought(part)
+            case Image() | File():
+                yield self._attached(part, blobs)
+            case Citation():
+                pass  # the vendor made it: it knows
+
+    def _thought(self, part: Reasoning) -> Iterator[dict[str, Any]]:
+        """Goes back as it came, to the model whose it is: the vendor refuses what it did not sign."""
+        vendor = part.vendor or {}
+        if vendor.get("provider") != self.provider or vendor.get("model") != self.model:
+            return
+        if data := vendor.get("data"):
+            yield {"type": "redacted_thinking", "data": data}
+        elif signature := vendor.get("signature"):
+            yield {"type": "thinking", "thinking": part.text, "signature": signature}
+
+    def _attached(self, part: Image | File, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+        if isinstance(part, File) and (text := as_text(part, blobs)) is not None:
+            return text_block(text)
+        kinds = _IMAGES if isinstance(part, Image) else ("application/pdf",)
+        if part.media not in kinds or not usable(part, blobs, images=self.images, files=self.files):
+            return text_block(instead(part))
+        source = {"type": "base64", "media_type": part.media, "data": encoded(part, blobs)}
+        if isinstance(part, Image):
+            return {"type": "image", "source": source}
+        return {"type": "document", "source": source, "title": part.name}
+
+
+def _known(name: str) -> str:
+    """An id or a tool's name in the letters that hosts take: models make up others."""
+    return _ODD.sub("_", name) or "_"
+
+
+def _input(call: ToolCall) -> dict[str, Any]:
+    """Invalid arguments are wrapped: hosts take an object only, and the model shall see what it got wrong."""
+    try:
+        return _arguments.decode(call.arguments_json)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return {"invalid_json": call.arguments_json}
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    content = "".join([_output_of(part) for part in result.parts])
+    said: dict[str, Any] = {"type": "tool_result", "tool_use_id": _known(result.call)}
+    if content.strip() or result.is_error:  # an error that says nothing is refused
+        said["content"] = content if content.strip() else EMPTY
+    return said | {"is_error": True} if result.is_error else said
+
+
+def _output_of(part: Text | BlobRef) -> str:
+    if isinstance(part, Text):
+        return part.text
+    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
+
+
+def text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def in_role(role: str, said: Sequence[Mapping[str, Any]]) -> bytes:
+    return b"," + as_json({"role": role, "content": said})
+
+
+def as_json(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate: replaced, as on our own wire
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
