@@ -1,10 +1,11 @@
-"""`agentctl model`: what can answer, and the embedded model's weights."""
+"""`agentctl model`: what can answer, and models that are fetched: the embedded one's weights, those of Ollama."""
 
 from __future__ import annotations
 
 from agentctl import arguments
 from agentctl.client import Client
 from agentctl.output import Output
+from agentwire.errors import InvalidParams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +22,18 @@ def parser() -> ArgumentParser:
         group, "list", "the models that can be named with --model", "agentctl model list\nagentctl model list --json"
     )
     arguments.add_json(listed)
-    arguments.verb(group, "pull", "fetch the embedded model's weights (about 100 MB, checked)", "agentctl model pull")
+    pulled = arguments.verb(
+        group,
+        "pull",
+        "fetch a model of Ollama, or the embedded model's weights (about 100 MB, checked)",
+        "agentctl model pull\nagentctl model pull ollama/llama3.2",
+    )
+    pulled.add_argument("model", metavar="MODEL", nargs="?", default="", help="ollama/NAME; without it, the embedded model")
     return made
 
 
 def main(paths: Paths, args: Namespace) -> int:
-    """Lists the models, or fetches the embedded one."""
+    """Lists the models, or fetches one."""
     return _pull(paths, args) if args.verb == "pull" else _list(paths, args)
 
 
@@ -46,8 +53,18 @@ def _list(paths: Paths, args: Namespace) -> int:
 
 
 def _pull(paths: Paths, args: Namespace) -> int:
-    from agentctl.pull import pull
+    from agentwire.weights import EMBEDDED
 
     out = Output(args)
-    pull(paths, report=out.note)
+    if args.model in ("", EMBEDDED.model):
+        from agentctl.pull import pull
+
+        pull(paths, report=out.note)
+        return 0
+    if "/" not in args.model:
+        raise InvalidParams(f"{args.model} names no provider; is it ollama/{args.model}?")
+    from agentctl.pulling import follow
+
+    with Client.connect(paths) as client:
+        follow(client, args.model, out)
     return 0

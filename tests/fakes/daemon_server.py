@@ -117,15 +117,16 @@ def denied(name: str) -> list[Act]:
 
 
 class FakeDaemon:
-    """See the module's head. `answers` replaces the result of a method, or is the error it fails with; `lose` names methods whose
-    first reply is lost after its effect; `split` cuts every frame into pieces of so many bytes; `sessions` answers first."""
+    """See the module's head. `answers` replaces the result of a method, or is the error it fails with, or lists several, the last
+    of them repeated; `lose` names methods whose first reply is lost after its effect; `split` cuts every frame into pieces of so
+    many bytes; `sessions` answers first."""
 
     def __init__(
         self,
         home: Path,
         turn: Sequence[Act] = (),
         *,
-        answers: Mapping[str, dict[str, Any] | AgentError] | None = None,
+        answers: Mapping[str, dict[str, Any] | AgentError | list[dict[str, Any]]] | None = None,
         initialized: Mapping[str, Any] | None = None,
         lose: Sequence[str] = (),
         split: int = 0,
@@ -237,6 +238,8 @@ class FakeDaemon:
     def _result(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method in self._answers:
             answer = self._answers[method]
+            if isinstance(answer, list):
+                answer = answer.pop(0) if len(answer) > 1 else answer[0]
             if isinstance(answer, AgentError):
                 raise answer
             return answer
