@@ -9,8 +9,9 @@ import pytest
 from agentd.core import decide
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
-from agentd.ports import PartStart, PartText
+from agentd.ports import PartStart, PartText, Spent
 from agentwire import events as ev
+from agentwire.types import Usage
 from tests.core.logs import accepted, answered, asked, begun, created, ended, planned, replied, started, state_of
 
 OPEN = (created(), accepted(1, max_steps=2), started())
@@ -103,6 +104,14 @@ def test_half_a_call_alone_is_withdrawn() -> None:
     assert message.parts == () and message.stop == "interrupted"
     state = state_of(*OPEN, message)
     assert [message.role for message in state.messages] == ["user"] and state.open_turn.steps == 1
+
+
+def test_what_was_paid_before_the_first_word_is_counted() -> None:
+    """A host had told what the input costs, and then nothing came: a message without parts, in the end of the turn, too."""
+    draft = Draft(1, 0)
+    draft.feed([Spent(Usage(input=900))])
+    message, end = decide.close_turn(state_of(*OPEN), draft, Finish("cancelled"))
+    assert message.parts == () and message.usage == end.usage == Usage(input=900) and end.steps == 1
 
 
 def test_a_draft_of_another_step_is_not_taken() -> None:

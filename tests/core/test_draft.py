@@ -47,6 +47,18 @@ def test_saved_chunks_restore_the_draft(pieces: list[str], split: int) -> None:
     assert again.take_unsaved() is None
 
 
+def test_a_saved_draft_knows_whose_it_is() -> None:
+    """Somebody will have to pay for it. Those of an earlier release do not know."""
+    draft = Draft(1, 0)
+    draft.model = "a/m"
+    draft.feed([PartStart(0, "text"), PartText(0, "Half")])
+    chunk = draft.take_unsaved() or b""
+    again = Draft.restore(1, 0, [chunk])
+    assert again.model == "a/m" and again.shown == draft.shown
+    older = Draft.restore(1, 0, [chunk.replace(b',"a/m"', b"")])
+    assert older.model == "" and older.shown == draft.shown
+
+
 def again_parts(draft: Draft) -> set[int]:
     return {part.part for part in draft.shown}
 

@@ -10,25 +10,28 @@ from attrs import Factory, define, frozen
 
 from agentd.ports import Build, Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop
 from agentwire.errors import ProviderError
-from agentwire.types import Usage
+from agentwire.types import Price, Usage
 
 
 @frozen
 class Say:
-    """A text in pieces, one read each; then `error`, or the end with `stop`."""
+    """A text in pieces, one read each; then `error`, or the end with `stop` and what was used: `usage`, else 10 tokens and one for
+    each piece."""
 
     pieces: Sequence[str]
     error: ProviderError | None = None
     gate: trio.Event | None = None
     stop: str = "end"
+    usage: Usage | None = None
 
 
 @frozen
 class Ask:
-    """Parallel calls: (tool, arguments as JSON)."""
+    """Parallel calls: (tool, arguments as JSON). Nothing is said of what was used, but by `usage`."""
 
     calls: Sequence[tuple[str, str]]
     text: str = ""
+    usage: Usage = Usage()
 
 
 Reply = Say | Ask
@@ -36,14 +39,15 @@ Reply = Say | Ask
 
 @define
 class FakeModels:
-    """ports.Models. `script(prompt)` gives the reply to a request; `prompts` has every request."""
+    """ports.Models. `script(prompt)` gives the reply to a request; `prompts` has every request. `price` is every model's."""
 
     script: Callable[[Prompt], Reply]
     prompts: list[Prompt] = Factory(list)
     context: int = 100_000
+    price: Price | None = None
 
     def limits(self, model: str) -> ModelLimits:
-        return ModelLimits(context=self.context, max_output=1000)
+        return ModelLimits(context=self.context, max_output=1000, price=self.price)
 
     def request(self, model: str) -> FakeRequest:
         return FakeRequest(self, model, self.limits(model))
@@ -61,20 +65,20 @@ class FakeRequest:
         self.models.prompts.append(prompt)
         await trio.lowlevel.checkpoint()
         match self.models.script(prompt):
-            case Say(pieces=pieces, error=error, gate=gate, stop=stop):
+            case Say(pieces=pieces, error=error, gate=gate, stop=stop, usage=usage):
                 await _say(sink, pieces)
                 if gate is not None:
                     await gate.wait()
                 if error is not None:
                     raise error
-                sink([Spent(Usage(input=10, output=len(pieces))), Stop(stop)])  # type: ignore[arg-type]
-            case Ask(calls=calls, text=text):
+                sink([Spent(usage or Usage(input=10, output=len(pieces))), Stop(stop)])  # type: ignore[arg-type]
+            case Ask(calls=calls, text=text, usage=usage):
                 await _say(sink, [text] if text else [])
                 first = 1 if text else 0
                 for number, (name, arguments) in enumerate(calls, first):
                     sink([PartStart(number, "tool_call", name), PartText(number, arguments)])
                     await trio.lowlevel.checkpoint()
-                sink([Stop("tool_calls")])
+                sink([Spent(usage), Stop("tool_calls")])
 
 
 async def _say(sink: Callable[[Sequence[Delta]], None], pieces: Sequence[str]) -> None:
