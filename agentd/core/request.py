@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
-import trio
 from attrs import evolve, frozen
 
 from agentd.core.balance import Balance
@@ -40,6 +39,7 @@ class Knowledge(Protocol):
     providers: Mapping[str, Provider]
     health: Health
     balance: Balance
+    now: Callable[[], float]
     sleep: Sleeper
     chance: Callable[[], float]
 
@@ -94,7 +94,7 @@ class Request:
         """See `ports.ModelRequest.drain`."""
         self._unfit.clear()
         if not self._order:
-            self._order = self._router.order(self._route, trio.current_time())
+            self._order = self._router.order(self._route, self._router.now())
         prompts: dict[Candidate, Prompt] = {}
         while True:
             endpoint = await self._next()
@@ -122,7 +122,7 @@ class Request:
         return endpoint
 
     def _choose(self) -> tuple[Endpoint, float]:
-        now, health = trio.current_time(), self._router.health
+        now, health = self._router.now(), self._router.health
         usable = self._usable(self._unfit)
         if not usable:
             raise self._conclusion(now)
@@ -164,7 +164,7 @@ class Request:
         given = False
         self._attempts[endpoint] += 1
         router.asks(endpoint)
-        attempt = router.health.begin(endpoint, trio.current_time())
+        attempt = router.health.begin(endpoint, router.now())
         router.balance.busy[candidate] += 1
 
         def give(deltas: Sequence[Delta]) -> None:
@@ -185,7 +185,7 @@ class Request:
             router.health.completed(attempt)
             return True
         except ProviderError as error:
-            self._learn(endpoint, error, router.health.failed(attempt, error, trio.current_time()), given=given)
+            self._learn(endpoint, error, router.health.failed(attempt, error, router.now()), given=given)
             if given:
                 raise
             return False
@@ -209,7 +209,7 @@ class Request:
         if opened is not None and not given:  # a host that had begun to answer is there: it may go on at once
             self._opened[opened] += 1
             pause = _FIRST_WAIT * 2 ** (self._opened[opened] - 1) * (1 + self._router.chance())
-            self._patient[opened] = trio.current_time() + pause
+            self._patient[opened] = self._router.now() + pause
         if isinstance(error, ContextTooLong):
             self._outgrow(endpoint.candidate)
 

@@ -37,12 +37,13 @@ class Router:
         default: str,
         aliases: Mapping[str, Alias] | None = None,
         *,
+        now: Callable[[], float] = trio.current_time,
         sleep: Sleeper = trio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.providers = providers
         self.health, self.balance = Health(), Balance()
-        self.sleep = sleep
+        self.now, self.sleep = now, sleep  # in seconds, of a clock that only goes forward
         self.chance = chance  # uniform in [0, 1)
         self._routes = Routes(providers, default, aliases)
         self._keys: Counter[str] = Counter()
@@ -107,7 +108,7 @@ class Router:
 
     def circuits(self) -> tuple[CircuitStatus, ...]:
         """What is left alone at present."""
-        return self.health.circuits(trio.current_time())
+        return self.health.circuits(self.now())
 
     async def models(self) -> Sequence[ModelInfo]:
         """The aliases, and what all providers offer, asked at the same time; one that fails is a single entry that says why."""
