@@ -29,7 +29,7 @@ seals = st.sampled_from(
         {"provider": "deepseek"},
         {"provider": "anthropic", "model": "m", "signature": "c2ln"},
         {"provider": "anthropic", "model": "m", "redacted": "ZGF0YQ=="},
-        {"provider": "openai", "model": "m", "id": "rs_1", "encrypted": "ZW5j"},
+        {"provider": "openai", "model": "m", "id": "rs_1", "encrypted_content": "ZW5j"},
     )
 )
 thoughts = st.builds(Reasoning, text=texts | st.just(""), vendor=seals)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
@@ -16,15 +17,21 @@ from agentd.providers.catalog import Catalog
 from agentd.providers.chat_dialect import ChatDialect
 from agentd.providers.dialect import Dialect
 from agentd.providers.endpoint import Endpoint
+from agentd.providers.messages_dialect import MessagesDialect
+from agentd.providers.responses_dialect import ResponsesDialect
 from agentwire.config import ProviderConfig, Timeouts
 from agentwire.types import Usage
 from tests.conformance.valid_chat import valid as valid_chat
 from tests.conformance.valid_chat import valid_for_deepseek
+from tests.conformance.valid_responses import valid as valid_responses
+from tests.conformance.valid_messages import valid as valid_messages
 from tests.fakes.model_rules import Choose
 from tests.fakes.model_script import Answer, Spend
 from tests.fakes.model_server import ScriptedModelServer, serve
 from tests.fakes.voices import Voice
 from tests.fakes.voices.chat import ChatVoice
+from tests.fakes.voices.messages import MessagesVoice
+from tests.fakes.voices.responses import ResponsesVoice
 
 KEYS = ("sk-first-4f9a2b7c", "sk-second-77d1e03b")
 
@@ -97,6 +104,18 @@ _CHAT = Case(
     name="chat", provider="openai", dialect=lambda url: ChatDialect("openai", url), voice=ChatVoice, valid=valid_chat
 )  # fmt: skip
 
+_MESSAGES = Case(
+    name="messages",
+    provider="anthropic",
+    dialect=lambda _: MessagesDialect("anthropic"),
+    voice=MessagesVoice,
+    valid=partial(valid_messages, prefill=True),
+    prefix="",
+    seals=True,
+    prefills=True,
+    abilities={"images": True, "files": True, "schema": "native", "prefill": True, "known": True},
+)
+
 CASES: Sequence[Case] = (
     _CHAT,
     evolve(
@@ -110,4 +129,22 @@ CASES: Sequence[Case] = (
         prefix="",
     ),
     evolve(_CHAT, name="qwen", provider="qwen", dialect=lambda url: ChatDialect("qwen", url), model="qwen3.7-max"),
+    _MESSAGES,
+    evolve(
+        _MESSAGES,
+        name="messages, thinking",
+        valid=valid_messages,
+        prefills=False,
+        abilities={"images": True, "files": True, "schema": "native", "thinking": True, "known": True},
+    ),
+    Case(
+        name="responses",
+        provider="openai",
+        dialect=lambda url: ResponsesDialect("openai"),
+        voice=ResponsesVoice,
+        valid=valid_responses,
+        model="m",  # of the sealed thoughts in histories.py
+        seals=True,
+        abilities={**_CHAT.abilities, "thinking": True},
+    ),
 )

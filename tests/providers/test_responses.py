@@ -21,10 +21,10 @@ from agentd.providers.responses_dialect import ResponsesDialect
 from agentwire.config import ProviderConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown
 from agentwire.types import PartKind, Reasoning, StopReason, Text, Usage
+from tests.conformance.valid_responses import valid
 from tests.fakes.model_script import Answer, Call, Cite, Raw, Redacted, Reply, Say, Spend, Think, Tokens, error, text
 from tests.fakes.model_server import ScriptedModelServer, serve
 from tests.fakes.voices.responses import ResponsesVoice
-from tests.providers.responses_rules import check
 from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, body, whole
 
 THINKER = evolve(HELLO, model="gpt-6.1-terra")
@@ -166,7 +166,7 @@ async def test_a_conversation() -> None:
         messages = [*HELLO.messages, Message("assistant", (thought, Text(text="one"))), *HELLO.messages]
         await ask(endpoint, evolve(THINKER, messages=messages))
         request: Any = server.seen[2].body
-        check(request)
+        valid(request)
         assert [item["type"] for item in request["input"]] == ["message", "reasoning", "message", "message"]
         assert request["input"][1]["encrypted_content"] == "xyz"
         assert request["reasoning"]["summary"] == "auto"

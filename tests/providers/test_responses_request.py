@@ -17,7 +17,7 @@ from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
 from agentd.providers.responses_request import SEALS, SUMMARY, ResponsesRequests
 from agentwire.types import BlobRef, Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
-from tests.providers.responses_rules import check
+from tests.conformance.valid_responses import valid
 
 PLAIN = ModelData()
 THINKS = ModelData(thinking=True, effort="low", temperature=0.5, quirks=frozenset(("no-temperature",)))
@@ -51,7 +51,7 @@ DONE = ToolResult(call="c1", parts=(Text(text="seen"),))
 def request(*messages: Message, data: ModelData = PLAIN, **fields: Any) -> dict[str, Any]:
     prompt = Prompt(model="m", system="", messages=messages)
     value: dict[str, Any] = json.loads(b"".join(ResponsesRequests("openai").encode(evolve(prompt, **fields), data)))
-    check(value)
+    valid(value)
     return value
 
 
@@ -112,9 +112,9 @@ def test_schema_of_others() -> None:
 
 def test_extra_fields() -> None:
     """A host's own fields are laid over ours, those of a field of ours over these."""
-    extra = {"reasoning": {"summary": "detailed"}, "service_tier": "flex", "store": True}
+    extra = {"reasoning": {"summary": "detailed"}, "service_tier": "flex", "stream": None}
     sent = request(user("x"), data=evolve(THINKS, extra=extra))
-    assert (sent["reasoning"], sent["service_tier"], sent["store"]) == ({"effort": "low", "summary": "detailed"}, "flex", True)
+    assert (sent["reasoning"], sent["service_tier"], sent["stream"]) == ({"effort": "low", "summary": "detailed"}, "flex", None)
 
 
 def test_what_the_host_does_not_want_is_left_out() -> None:
@@ -259,11 +259,11 @@ def steps(draw: st.DrawFn) -> list[Message]:
     ]
     parts = draw(st.permutations([*draw(st.lists(said, max_size=4)), *calls]))
     results = tuple(ToolResult(call=call.id, parts=(Text(text=draw(texts)),), is_error=draw(st.booleans())) for call in calls)
-    asked = Message("user", tuple(draw(st.lists(inputs, max_size=3))))
+    asked = user("do", *draw(st.lists(inputs, max_size=3)))
     return [asked, Message("assistant", tuple(parts)), *([Message("tool", results)] if results else [])]
 
 
-histories = st.lists(steps(), max_size=5, unique_by=lambda step: step[-1].calls).map(lambda found: list(chain(*found)))
+histories = st.lists(steps(), min_size=1, max_size=5, unique_by=lambda step: step[-1].calls).map(lambda found: list(chain(*found)))
 
 
 @given(histories, st.sampled_from((PLAIN, THINKS, SEES)), st.sampled_from(({}, BLOBS)), st.booleans())
@@ -275,5 +275,5 @@ def test_any_history_is_a_valid_request(
     prompt = Prompt(model="m", system="", messages=history, session="s", continuing=continuing, blobs=blobs)
     requests.encode(evolve(prompt, messages=history[: len(history) // 2]), data)
     sent = b"".join(requests.encode(prompt, data))
-    check(json.loads(sent))
+    valid(json.loads(sent))
     assert sent == b"".join(ResponsesRequests("openai").encode(prompt, data))
