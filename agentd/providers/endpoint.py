@@ -49,7 +49,7 @@ class Endpoint:
         self._dialect, self._config, self._timeouts = dialect, config, timeouts
         self._base = config.base_url or dialect.base
         self._who = urlsplit(self._base).netloc.rpartition("@")[2] or self._base
-        self._locked = dialect.keyed and not (config.api_keys or config.base_url)
+        self._locked = dialect.keyed and not (config.pool or config.base_url)
         self._secrets = _secrets(config)
         self._data = lru_cache(maxsize=256)(lambda model: _bounded(catalog.find(name, model), config.context))
         self._loading = trio.Lock()
@@ -66,7 +66,7 @@ class Endpoint:
 
     @property
     def keys(self) -> int:
-        return max(1, len(self._config.api_keys))
+        return max(1, len(self._config.pool))
 
     def limits(self, model: str) -> ModelLimits:
         return self._data(model).limits
@@ -134,7 +134,7 @@ class Endpoint:
         try:
             from agentd.providers.connections import Connections
 
-            keys, rehearse = self._config.api_keys or ("",), self._dialect.rehearse()
+            keys, rehearse = self._config.pool or ("",), self._dialect.rehearse()
             connections = Connections(self._base, keys, self._config.headers, rehearse, self._timeouts.connect)
         except (ImportError, OSError, ValueError, HttpError) as error:
             told = f"no connection to {self._who} can be made: {error}. Check {', '.join(ENVIRONMENT)}."
@@ -256,7 +256,7 @@ def _secrets(config: ProviderConfig) -> list[str]:
     """The longest first: one may be the beginning of another."""
     told = [value for name, value in config.headers.items() if _SECRET.search(name.lower())]
     password = urlsplit(config.base_url).password
-    words = {*config.api_keys, *told, *(value.rpartition(" ")[2] for value in told), password or ""}
+    words = {*config.pool, *told, *(value.rpartition(" ")[2] for value in told), password or ""}
     return sorted(filter(None, words), key=len, reverse=True)
 
 
