@@ -18,19 +18,22 @@ from agentd.providers.chat_dialect import ChatDialect
 from agentd.providers.dialect import Dialect
 from agentd.providers.endpoint import Endpoint
 from agentd.providers.messages_dialect import MessagesDialect
+from agentd.providers.ollama_dialect import OllamaDialect
 from agentd.providers.responses_dialect import ResponsesDialect
 from agentwire.config import ProviderConfig, Timeouts
 from agentwire.types import Usage
 from tests.conformance.valid_chat import valid as valid_chat
 from tests.conformance.valid_chat import valid_for_deepseek
-from tests.conformance.valid_responses import valid as valid_responses
 from tests.conformance.valid_messages import valid as valid_messages
+from tests.conformance.valid_ollama import valid as valid_ollama
+from tests.conformance.valid_responses import valid as valid_responses
 from tests.fakes.model_rules import Choose
 from tests.fakes.model_script import Answer, Spend
 from tests.fakes.model_server import ScriptedModelServer, serve
 from tests.fakes.voices import Voice
 from tests.fakes.voices.chat import ChatVoice
 from tests.fakes.voices.messages import MessagesVoice
+from tests.fakes.voices.ollama import OllamaVoice
 from tests.fakes.voices.responses import ResponsesVoice
 
 KEYS = ("sk-first-4f9a2b7c", "sk-second-77d1e03b")
@@ -146,5 +149,17 @@ CASES: Sequence[Case] = (
         model="m",  # of the sealed thoughts in histories.py
         seals=True,
         abilities={**_CHAT.abilities, "thinking": True},
+    ),
+    Case(
+        name="ollama",
+        provider="ollama",
+        dialect=lambda _: OllamaDialect(),
+        voice=OllamaVoice,
+        valid=valid_ollama,
+        prefix="",
+        usage=lambda spend: Usage(input=spend.input, output=spend.output),
+        cites=False,
+        refuses=False,
+        abilities={"images": True, "tools": "native", "schema": "native", "thinking": True, "known": True},
     ),
 )

@@ -81,7 +81,7 @@ class OllamaVoice:
 
     @staticmethod
     def error(message: str, *, status: int, code: str | None, kind: str) -> str:
-        return json.dumps({"error": message})
+        return json.dumps({"error": "the input length exceeds the context length" if code and "context" in code else message})
 
     @staticmethod
     def models(names: Sequence[str]) -> Mapping[str, Any]:
