@@ -65,7 +65,7 @@ def _end_daemon(data: Path) -> None:
     os.close(process)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def weights() -> Path:
     """The user's folder with the embedded model's weights. Their absence is a failure: a test that is left out rots."""
     if not (_users_models / EMBEDDED.file).exists():
