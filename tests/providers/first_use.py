@@ -41,4 +41,4 @@ async def _tick(ticks: list[float]) -> None:
 
 if __name__ == "__main__":
     assert not {"openai", "anthropic", "httpx2"} & sys.modules.keys()
-    trio.run(main, *sys.argv[1:])
+    trio.run(main, sys.argv[1], sys.argv[2])

@@ -23,8 +23,7 @@ async def test_the_loop_goes_on(name: str) -> None:
     async with serve([text("hi")]) as server:
         command = [sys.executable, "-m", "tests.providers.first_use", name, server.base]
         run = partial(trio.run_process, command, capture_stdout=True)
-        for _ in range(_TRIES):
-            held_up = int((await run()).stdout)
-            if held_up < _MOST:
-                break
-    assert held_up < _MOST
+        held_up: list[int] = []
+        while len(held_up) < _TRIES and min(held_up, default=_MOST) >= _MOST:
+            held_up.append(int((await run()).stdout))
+    assert min(held_up) < _MOST
