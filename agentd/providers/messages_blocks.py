@@ -34,7 +34,7 @@ _arguments = msgspec.json.Decoder(dict[str, Any])
 
 @frozen
 class Way:
-    """How messages are encoded: to whom thoughts go back, and what the model takes."""
+    """How messages are encoded: whose thoughts go back (with an empty `provider` none do), and what the model takes."""
 
     provider: str
     model: str
@@ -79,7 +79,7 @@ class Way:
     def _thought(self, part: Reasoning) -> Iterator[dict[str, Any]]:
         """Goes back as it came, to the model whose it is: the vendor refuses what it did not sign."""
         vendor = part.vendor or {}
-        if vendor.get("provider") != self.provider or vendor.get("model") != self.model:
+        if not self.provider or (vendor.get("provider"), vendor.get("model")) != (self.provider, self.model):
             return
         if data := vendor.get("data"):
             yield {"type": "redacted_thinking", "data": data}

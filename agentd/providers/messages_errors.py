@@ -46,6 +46,8 @@ _CAUSES: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
 )
 """Looked for in the message of a wrong request: there is no code for these."""
 
+_SPURNED = re.compile(r"invalid `?(signature|data)`? in `?(redacted_)?thinking|thinking`? blocks .*cannot be modified")
+
 _OVERLOADED = 529
 """A status of Anthropic's own; its gateways send it also without a body."""
 
@@ -68,3 +70,8 @@ def _class(error: Mapping[object, object], status: int | None, said: str) -> typ
     if cls is BadRequest:
         return next((cause for pattern, cause in _CAUSES if pattern.search(said)), cls)
     return ProviderOverloaded if cls is None and status == _OVERLOADED else cls
+
+
+def spurns_thoughts(body: object) -> bool:
+    """Whether an error says that the host does not recognise a thought as its own."""
+    return _SPURNED.search(chat_errors.words(chat_errors.error_in(body)).lower()) is not None

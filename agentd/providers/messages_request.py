@@ -33,20 +33,28 @@ class MessagesRequests:
     """Writes the requests to one endpoint. `provider`: the name under which its signatures are kept."""
 
     def __init__(self, provider: str) -> None:
-        self._provider = provider
+        self._thinker = provider  # whose thoughts go back
         self._histories: dict[Way, EncodedHistories] = {}
+
+    def forget_thoughts(self) -> bool:
+        """None go back from now on; false if none did before."""
+        had, self._thinker = self._thinker, ""
+        return bool(had)
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
         """The body in blocks."""
-        way = Way(self._provider, prompt.model, images=data.images, files=data.files)
+        way = Way(self._thinker, prompt.model, images=data.images, files=data.files)
         histories = self._histories.get(way)
         if histories is None:
             histories = self._histories[way] = EncodedHistories(way.encode)
-        open_at = _last_reply(prompt.messages)
-        blocks = histories.blocks(prompt.session, prompt.messages[:open_at], prompt.blobs)
-        thinking = _thinking(prompt, data, way)
+        messages = prompt.messages
+        while messages and messages[-1].role == "assistant" and not way.said(messages[-1], prompt.blobs):
+            messages = messages[:-1]  # a reply that broke off before it said anything
+        open_at = _last_reply(messages)
+        blocks = histories.blocks(prompt.session, messages[:open_at], prompt.blobs)
         _mark(blocks)
-        blocks += _open(prompt, data, way, open_at, thinks=bool(thinking))
+        thinking = _thinking(prompt, data, way)
+        blocks += _open(prompt, data, way, messages[open_at:], thinks=bool(thinking))
         return _body(prompt, data, [block for block in blocks if block], thinking)
 
 
@@ -55,16 +63,13 @@ def _last_reply(messages: Sequence[Message]) -> int:
     return next((index for index in range(len(messages) - 1, -1, -1) if messages[index].role == "assistant"), 0)
 
 
-def _open(prompt: Prompt, data: ModelData, way: Way, open_at: int, *, thinks: bool) -> list[bytes]:
+def _open(prompt: Prompt, data: ModelData, way: Way, messages: Sequence[Message], *, thinks: bool) -> list[bytes]:
     """The messages from the last reply on, and what the model must be told to go on from it."""
-    messages = prompt.messages[open_at:]
     if not messages or messages[-1].role != "assistant":
         blocks = [way.encode(message, prompt.blobs) for message in messages]
         _mark(blocks)
         return blocks
     said = way.said(messages[-1], prompt.blobs)
-    if not said:
-        return []
     if _prefills(prompt, data, said, thinks=thinks):
         said[-1]["text"] = said[-1]["text"].rstrip()  # hosts refuse it; the decoder knows of the seam
         return [in_role("assistant", said)]

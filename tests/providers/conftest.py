@@ -8,9 +8,10 @@ from tests.providers.exchanges import Names
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _sdk_is_imported() -> None:
+def _sdks_are_imported() -> None:
     """Once per run, so that no single test pays for it."""
-    import openai  # noqa: F401 - the import is the point
+    import anthropic  # noqa: F401 - the import is the point
+    import openai  # noqa: F401 - the same
 
 
 @pytest.fixture(scope="session")

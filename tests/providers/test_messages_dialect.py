@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from agentd.ports import Cited, Delta, Message, PartStart, PartText, Prompt, Sealed, Spent, Stop
 from agentd.providers.catalog import ModelData
 from agentd.providers.dialect import Listed
-from agentd.providers.messages_dialect import MessagesDecoder, MessagesDialect
-from agentwire.errors import ContextTooLong, ProviderDown, ProviderError, ProviderOverloaded, RateLimited
-from agentwire.types import Citation, Text, Usage
+from agentd.providers.messages_decoder import MessagesDecoder
+from agentd.providers.messages_dialect import MessagesDialect
+from agentwire.errors import BadRequest, ContextTooLong, ProviderDown, ProviderError, ProviderOverloaded, RateLimited
+from agentwire.types import Citation, Reasoning, Text, Usage
 from tests.fakes.model_script import Call, Cite, Redacted, Reply, Say, Spend, Think
 from tests.fakes.voices.messages import MessagesVoice
 from tests.providers.scenes import RICH, Whole, body, whole
@@ -343,6 +344,30 @@ def test_seals_name_provider_and_model() -> None:
     decoder = MessagesDialect("work").decoder("the host", Prompt(model="claude-x", system="", messages=()), ModelData())
     reply = whole(decoder.feed(begin(0, "redacted_thinking", data="E") + stop() + LAST))
     assert reply.seals == ((0, {"provider": "work", "model": "claude-x", "data": "E"}),)
+
+
+SPURNED = (
+    "messages.1.content.0: Invalid `signature` in `thinking` block",
+    "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+)
+
+
+@pytest.mark.parametrize("message", SPURNED)
+def test_thoughts_that_the_host_will_not_have_back(message: str) -> None:
+    """The session must not be lost for them: the request is repeated at once, and none go back from then on."""
+    dialect, data = MessagesDialect("anthropic"), ModelData()
+    thought = Reasoning(text="hm", vendor={**SEAL, "signature": "xyz"})
+    history = (
+        Message("user", (Text(text="a"),)),
+        Message("assistant", (thought, Text(text="b"))),
+        Message("user", (Text(text="c"),)),
+    )
+    prompt = Prompt(model="m", system="", messages=history, session="s")
+    assert b"xyz" in b"".join(dialect.encode(prompt, data))
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    first, second = (dialect.refused("the host", 400, body) for _ in range(2))
+    assert (type(first), first.retry_after, type(second)) == (ProviderDown, 0.0, BadRequest)
+    assert b"xyz" not in b"".join(dialect.encode(prompt, data))
 
 
 def test_list_of_models() -> None:

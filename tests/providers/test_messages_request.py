@@ -17,7 +17,7 @@ from agentd.providers.chat_request import CONTINUE
 from agentd.providers.messages_blocks import EMPTY
 from agentd.providers.messages_request import FIRST, MessagesRequests
 from agentwire.types import BlobRef, Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
-from tests.providers.messages_rules import check, combined
+from tests.conformance.valid_messages import valid
 
 PNG, PDF, NOTE, SVG = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 BLOBS = {PNG: b"\x89PNG", PDF: b"%PDF-1.7", NOTE: "Grüße".encode(), SVG: b"<svg/>"}
@@ -415,5 +415,4 @@ def test_every_prefix_is_a_valid_request(history: list[Message], data: ModelData
         body = b"".join(requests.encode(prompt, data))
         assert body == b"".join(MessagesRequests("anthropic").encode(prompt, data))
         if any(message.role == "user" for message in messages):
-            check(json.loads(body), prefill=data.prefill)
-            assert combined(json.loads(body)["messages"])
+            valid(json.loads(body), prefill=data.prefill)

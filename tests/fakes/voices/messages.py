@@ -52,7 +52,7 @@ class MessagesVoice:
 
     def begin(self, usage: Spend | None) -> bytes:
         self._begun = True
-        spent = usage or Spend(input=0)
+        spent = usage or Spend(input=0, output=0)
         message: dict[str, Any] = {
             "id": "msg_4QpJur2dWWDjF6C758FbBw5vm12BaVipnK",
             "type": "message",
@@ -149,7 +149,9 @@ class MessagesVoice:
 
 
 def _after(head: bytes, chunks: Sequence[bytes]) -> Sequence[bytes]:
-    return [head + chunks[0], *chunks[1:]] if head and chunks else chunks
+    if not head:
+        return chunks
+    return [head + chunks[0], *chunks[1:]] if chunks else [head]
 
 
 def _told(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,5 @@
-"""The documented rules of POST /v1/messages, as a validator: what breaks one of them would be a 400 from the vendor.
-
-https://platform.claude.com/docs/en/api/messages and its pages on tool use, thinking, prompt caching, vision and errors.
-"""
+"""What Anthropic's Messages takes for a valid request: https://platform.claude.com/docs/en/api/messages, and its pages on tool use,
+thinking, prompt caching, vision and errors."""
 
 from __future__ import annotations
 
@@ -18,10 +16,10 @@ _MARKED = 4  # breakpoints of one request
 Block = Mapping[str, Any]
 
 
-def check(body: Mapping[str, Any], *, prefill: bool) -> None:
-    """Asserts that the vendor takes this body; `prefill`: of a model that goes on from a last assistant message."""
+def valid(body: Mapping[str, Any], *, prefill: bool = False) -> None:
+    """Fails if the vendor would refuse it. `prefill`: it is for a model that goes on from a last assistant message."""
     assert isinstance(body["model"], str) and body["max_tokens"] >= 1 and body["stream"] is True
-    turns = combined(body["messages"])
+    turns = _combined(body["messages"])
     assert turns, "at least one message is required"
     assert turns[0][0] == "user", "the first message must use the user role"
     for role, blocks in turns:
@@ -34,7 +32,7 @@ def check(body: Mapping[str, Any], *, prefill: bool) -> None:
     assert marks <= _MARKED, "a maximum of 4 blocks with cache_control may be provided"
 
 
-def combined(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Block]]]:
+def _combined(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Block]]]:
     """Consecutive messages of one role are a single turn."""
     turns: list[tuple[str, list[Block]]] = []
     for message in messages:
