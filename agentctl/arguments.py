@@ -110,6 +110,17 @@ def positive(text: str) -> int:
     return value
 
 
+def dollars(text: str) -> float:
+    """An amount of money: `0.25`, also `$0.25`."""
+    try:
+        value = float(text.removeprefix("$"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected an amount of US dollars such as 0.25, got {text!r}")
+    return value
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

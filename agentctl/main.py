@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "one prompt in, the answer out: for scripts and pipes",
     "session": "list, show, fork, export, configure and erase sessions",
     "model": "list the models, fetch the embedded one",
+    "usage": "tokens and money, and what is left of the budgets",
     "status": "how the daemon is",
     "daemon": "run, start, stop and restart the daemon, read its log",
     "store": "check, back up, restore and shrink the file that has everything",

@@ -125,6 +125,7 @@ class Wanted(NamedTuple):
     fallback: str = ""
     max_steps: int = 0
     schema: Mapping[str, Any] | None = None
+    max_cost: float = 0.0
 
     def models(self, default: str) -> str:
         """For the daemon; empty: whatever it asks by itself. `default`: what that would be."""
@@ -185,6 +186,8 @@ class Run:
         params = {"session": self._session, "parts": parts, "interactive": False, "model": model, "max_steps": wanted.max_steps}
         if wanted.schema is not None:
             params["schema"] = wanted.schema
+        if wanted.max_cost:
+            params["max_cost"] = wanted.max_cost
         prompted = link.call("session/prompt", {**params, "key": new_key()})
         self._result = TurnResult(prompted["input"], prompted["turn"])
         if prompted["turn"] is None:
@@ -242,7 +245,7 @@ class Run:
             "result": result.text if result else "",
             "session_id": self._session or None,
             "usage": finished.get("usage"),
-            "cost": None,
+            "cost": finished.get("cost"),
             "num_turns": finished.get("steps", 0),
             "permission_denials": result.denials if result else [],
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from agentctl.text import one_line, visible
 
@@ -81,8 +81,11 @@ class Output:
         """Why the command ends with an error: one line."""
         self._err(f"agentctl: {self._styled('error:', RED, error=True)} {one_line(text, 4000)}")
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Aligned columns with a header on a terminal, tab-separated values in a pipe. Values are strangers' text."""
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Container[int] = ()) -> None:
+        """Aligned columns with a header on a terminal, tab-separated values in a pipe. Values are strangers' text.
+
+        `right`: the columns of numbers.
+        """
         cells = [[one_line(value, 1000) for value in row] for row in rows]
         if not self.tty:
             for row in cells:
@@ -90,9 +93,9 @@ class Output:
             return
         widths = [max(map(_columns, column)) for column in zip(header, *cells, strict=True)]
         room = os.get_terminal_size(sys.stdout.fileno()).columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
-        self.say(_aligned(header, widths), BOLD)
+        self.say(_aligned(header, widths, right), BOLD)
         for row in cells:
-            self.say(_aligned([*row[:-1], one_line(row[-1], max(room, 20))], widths))
+            self.say(_aligned([*row[:-1], one_line(row[-1], max(room, 20))], widths, right))
 
     def _err(self, text: str) -> None:
         sys.stdout.flush()
@@ -135,8 +138,11 @@ def _is_tty(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [value + " " * (width - _columns(value)) for value, width in zip(row, widths, strict=True)]
+def _aligned(row: Sequence[str], widths: Sequence[int], right: Container[int]) -> str:
+    padded = []
+    for column, (value, width) in enumerate(zip(row, widths, strict=True)):
+        space = " " * (width - _columns(value))
+        padded.append(space + value if column in right else value + space)
     return "  ".join(padded).rstrip()
 
 

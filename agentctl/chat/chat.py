@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -182,8 +183,8 @@ class Chat:
                 getattr(self._branches, name)(argument)
             case "model":
                 self._choose_model(argument)
-            case "status":
-                self.link.do(self._show_status)
+            case "cost" | "status":
+                self.link.do(self._show_cost if name == "cost" else self._show_status)
             case "queue" | "steer" | "interrupt" if argument:
                 self._prompt(argument, name if self.transcript.turn is not None else "queue")
             case "queue":
@@ -237,6 +238,13 @@ class Chat:
     async def _list_models(self, connection: Connection) -> None:
         models = (await connection.call("model/list", {}))["models"]
         self.say(*(line(commands.model_row(model), "notice") for model in models))
+
+    async def _show_cost(self, connection: Connection) -> None:
+        today = await connection.call("usage/get", {"since": time.time()})
+        own = None
+        if session := self.transcript.session:
+            own = await connection.call("usage/get", {"by": "turn", "session": session, "limit": 1})
+        self.say(*(line(row, "notice") for row in commands.cost_rows(own, today)))
 
     async def _show_status(self, connection: Connection) -> None:
         status = await connection.call("daemon/status", {})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from agentctl import costs
 from agentctl.chat.render import short
 from agentctl.text import one_line
 
@@ -18,6 +19,7 @@ HELP = {
     "rewind": "the last messages; /rewind NUMBER goes back to before one (Esc Esc)",
     "export": "/export FILE writes the session: .md to be read, .json with everything",
     "model": "the models; /model NAME uses one from the next message on",
+    "cost": "what this turn, this session and today have used",
     "status": "how the daemon and this session are",
     "queue": "what waits; /queue TEXT sends after the running turn, as Enter does",
     "steer": "/steer TEXT reaches the running turn before its next step (Alt+S)",
@@ -78,6 +80,16 @@ def model_row(model: Mapping[str, Any]) -> str:
     gone = "" if model["available"] else " (not available)"
     note = f"  {one_line(model['note'], 100)}" if model["note"] else ""
     return f"{'*' if model['default'] else ' '} {one_line(model['id'], 80)}{gone}{note}"
+
+
+def cost_rows(own: Mapping[str, Any] | None, today: Mapping[str, Any]) -> list[str]:
+    """What /cost prints: `own` is the report of the session's newest turn, `today` of everything since midnight UTC."""
+    rows = []
+    if own is not None and own["rows"]:
+        turn = own["rows"][0]
+        rows += [f"turn {turn['key']}: {costs.brief(turn)}", f"session: {costs.brief(own['total'])}"]
+    rows.append(f"today (UTC): {costs.brief(today['total'])}")
+    return [*rows, *costs.footnotes(own or today), *costs.budgets((own or today)["budgets"])]
 
 
 def answer(text: str) -> tuple[str, str] | None:

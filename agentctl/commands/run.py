@@ -45,6 +45,9 @@ def parser() -> ArgumentParser:
         "--max-turns", type=arguments.positive, metavar="N", default=0, help="model requests this turn may make (exit 53)"
     )
     made.add_argument(
+        "--max-budget", type=arguments.dollars, metavar="USD", default=0.0, help="US dollars this turn may cost (exit 6)"
+    )
+    made.add_argument(
         "--attach",
         metavar="FILE",
         action="append",
@@ -74,6 +77,7 @@ def main(paths: Paths, args: Namespace) -> int:
         fallback=args.fallback_model,
         max_steps=getattr(args, "max_turns", 0),
         schema=schema,
+        max_cost=getattr(args, "max_budget", 0.0),
     )
     return Run(paths, out, report).perform(wanted, continue_last=args.continue_last, session=args.session)
 

@@ -423,6 +423,9 @@ def test_slash_commands(play: Play) -> None:
         for text, says in [
             ("/help", "Alt+Enter"),
             ("/queue", "nothing waits"),
+            ("/cost", "turn 1: 1 request, 12.3k tokens in, 950 out, $0.0123"),
+            ("/cost", "today (UTC): 2 requests, 12.3k tokens in, 950 out, $0.0123"),
+            ("/cost", "budget of today (UTC): $5.0000, $1.0000 used, $4.0000 left"),
             ("/status", "daemon 0, pid 1, 1 session, 0 running"),
             ("/status", "look out"),
             ("/model", "* fake/m1  a fake"),

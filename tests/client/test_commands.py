@@ -91,7 +91,14 @@ def test_help_everywhere_with_examples(tmp_path: Path, arguments: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    "arguments", [("session",), ("session", "list", "--limit", "0"), ("run", "--max-turns", "x", "hi"), ("run", "-c", "-s", "1")]
+    "arguments",
+    [
+        ("session",),
+        ("session", "list", "--limit", "0"),
+        ("run", "--max-turns", "x", "hi"),
+        ("run", "--max-budget", "0", "hi"),
+        ("run", "-c", "-s", "1"),
+    ],
 )
 def test_wrong_arguments(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Exit 2 with the usage."""

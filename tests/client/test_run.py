@@ -70,7 +70,7 @@ def test_json_document(home: Path) -> None:
         "result": "hello",
         "session_id": SESSION,
         "usage": usage,
-        "cost": None,
+        "cost": 0.0125,
         "num_turns": 1,
         "permission_denials": [],
     }
@@ -251,12 +251,12 @@ def test_nothing_to_continue(home: Path) -> None:
 def test_new_session_takes_what_tools_need(home: Path) -> None:
     """A session gets the directory and an allow-listed environment, never a key; a prompt of a run is not interactive."""
     with FakeDaemon(home, HELLO) as daemon:
-        agentctl(home, "run", "hi", "--max-turns", "3", OPENAI_API_KEY="sk-secret", VIRTUAL_ENV="/venv")
+        agentctl(home, "run", "hi", "--max-turns", "3", "--max-budget", "$0.25", OPENAI_API_KEY="sk-secret", VIRTUAL_ENV="/venv")
     (created,), (prompted,) = daemon.asked("session/create"), daemon.asked("session/prompt")
     assert created["cwd"] == str(home)
     assert created["environment"]["VIRTUAL_ENV"] == "/venv"
     assert "sk-secret" not in str(daemon.requests)
-    assert (prompted["interactive"], prompted["max_steps"]) == (False, 3)
+    assert (prompted["interactive"], prompted["max_steps"], prompted["max_cost"]) == (False, 3, 0.25)
 
 
 def test_different_environment_is_one_warning(home: Path) -> None:

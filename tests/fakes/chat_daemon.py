@@ -268,5 +268,13 @@ class FakeDaemon:
     def _do_model_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         return {"models": [{"id": "fake/m1", "context": 1, "default": True, "available": True, "note": "a fake"}]}
 
+    def _do_usage_get(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        """One request a turn, and as much again in other sessions."""
+        turn = {"key": "1", "requests": 1, "usage": {"input": 12_345, "output": 950, "cached": 0, "reasoning": 0}, "cost": 0.0123}
+        turn |= {"unpriced": 0, "estimated": 0, "title": "fake/m1"}
+        total = turn | {"requests": 2 - ("session" in params)}
+        budget = {"scope": "day", "unit": "usd", "limit": 5.0, "used": 1.0, "reserved": 0.0}
+        return {"rows": [turn], "total": total, "unpriced": [], "budgets": [budget]}
+
     def _do_daemon_status(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         return {"version": "0", "pid": 1, "sessions": len(self.sessions), "running": 0, "warnings": ["look out"]}

@@ -372,7 +372,8 @@ class FakeDaemon:
             self._message("end" if act.outcome == "done" else "interrupted")
         error = {"code": act.error, "message": f"it failed with {act.error}", "retryable": False} if act.error else None
         usage = {"input": 2, "output": 3, "cached": 0, "reasoning": 0}
-        data = {"turn": 1, "outcome": act.outcome, "steps": self._step, "denials": act.denials, "usage": usage, "error": error}
+        ending = {"turn": 1, "outcome": act.outcome, "steps": self._step, "denials": act.denials}
+        data = {**ending, "usage": usage, "error": error, "cost": 0.0125}
         self._append("turn_finished", data)
 
     def _die(self, act: Die) -> None:
