@@ -238,7 +238,11 @@ class Request:
         error = main.error
         if len(failures) == 1 and (error.retry_after or not error.retryable):
             return error
-        said = error.message if len(failures) == 1 else _all_said(failures)
+        said = (
+            error.message
+            if len(failures) == 1
+            else _all_said([self._failures[one] for one in self._order if one in self._failures])
+        )
         again = self._comes_back(now) if error.retryable else None
         return type(error)(said, retry_after=again, **error.details)
 

@@ -4,7 +4,7 @@ Theory of operation: hosts that are asked to go on often begin with the last wor
 begins with is compared with the end of the kept text (its *tail*); as long as a longer repetition is possible the text is held
 back, so that what was shown is never shown twice; kept text never changes. The longest repetition counts, if it
 
-* begins where a word does in the kept text: "lo" goes on from "Hel" and repeats nothing;
+* begins where a word does in the kept text, unless it is long: "lo" goes on from "Hel" and repeats nothing;
 * has three letters, or six letters and digits: "11" may well follow "3.1", and a line of dashes another;
 * or is all that was shown: a reply that began anew. White space before either goes with it.
 
@@ -21,7 +21,7 @@ from agentwire.types import Text
 TAIL = 200
 """Characters of the kept text that a continuation may repeat."""
 _LETTERS, _SIGNS = 3, 6
-_LONG = 16  # characters, where the host goes on by itself
+_LONG = 16  # characters
 _UNSPACED = "\u2e80"
 """From here on scripts have no spaces between words: each character begins one."""
 
@@ -94,7 +94,7 @@ def _within(kept: str, text: str) -> bool:
     """Whether `text` begins like something at the end of `kept` that is longer."""
     at = kept.find(text, max(0, len(kept) - TAIL))
     while 0 <= at < len(kept) - len(text):
-        if _begins_word(kept, at):
+        if len(kept) - at >= _LONG or _begins_word(kept, at):
             return True
         at = kept.find(text, at + 1)
     return False
@@ -113,13 +113,11 @@ def overlap(kept: str, text: str, *, prefill: bool = False) -> int:
 
 def _counts(kept: str, length: int, *, prefill: bool) -> bool:
     """Whether the last `length` characters of `kept`, said again, are a repetition."""
-    said = kept[-length:]
-    if prefill:
-        return length >= _LONG and _begins_word(kept, len(kept) - length)
-    if length == len(kept):
+    said, long = kept[-length:], length >= _LONG
+    if length == len(kept) and not prefill:
         return any(map(str.isalnum, said))
-    letters = sum(map(str.isalpha, said))
-    return _begins_word(kept, len(kept) - length) and (letters >= _LETTERS or sum(map(str.isalnum, said)) >= _SIGNS)
+    telling = sum(map(str.isalpha, said)) >= _LETTERS or sum(map(str.isalnum, said)) >= _SIGNS
+    return telling and (long or (not prefill and _begins_word(kept, len(kept) - length)))
 
 
 def _begins_word(text: str, at: int) -> bool:

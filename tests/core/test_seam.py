@@ -38,6 +38,8 @@ def going(kept: str, pieces: Sequence[str], *, prefill: bool = False) -> list[li
         ("one two thr", "three four", "ee four"),
         ("one two three ", "\n\nthree four", "four"),
         ("one two three ", "four", "four"),
+        ("one two three four five ", "wo three four five six", "six"),
+        ("|----------------", "----------------|", "----------------|"),
         ("one two three", "threefold", "fold"),
         ("one two three ", "threefold", "threefold"),
         ("Hello wor", "Hello world", "ld"),
