@@ -7,30 +7,28 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
-from attrs import evolve
+from attrs import asdict, evolve
 
 from agentd.core.api import Caller
+from agentd.core.api_models import ModelMethods
 from agentd.core.api_store import StoreMethods
 from agentd.core.assembly import assemble
+from agentd.core.budget import Budgets
 from agentd.core.index import index_change
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
+from agentd.core.pulls import Pulls
 from agentd.core.router import Router
 from agentd.core.settings import Settings
 from agentd.daemon import Daemon, Parts, Process
 from agentd.heartbeat import Heartbeat
 from agentd.ipc import Listener
 from agentd.log_file import bound_output
-from agentd.ports import Provider
-from agentd.providers.catalog import Catalog
-from agentd.providers.chat_dialect import ChatDialect
-from agentd.providers.endpoint import Endpoint
-from agentd.providers.local import LocalProvider
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store import files
@@ -40,14 +38,14 @@ from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.functions import FunctionTools
+from agentd.wiring_models import Providers, aliases_of
 from agentwire import __version__
-from agentwire.config import Config, ProviderConfig
+from agentwire.config import Config
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
-from agentwire.types import ModelInfo, ProviderStatus
+from agentwire.types import ModelInfo
 
 _DAY = 86400.0
-_Providers = dict[str, LocalProvider | Endpoint]
 _DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
 
 
@@ -77,14 +75,13 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
     async with open_sound(config.paths.database, index_change, clock) as (store, soundness):
         keep = config.store.backups if config.store.backup == "daily" else 0
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
-        providers = _providers(config)
+        providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
         functions = FunctionTools(config.paths.tools, TrioSpawner(umask=umask))
         try:
             yield _assemble(config, process, clock, store, keeper, providers, functions)
         finally:
             with trio.move_on_after(2, shield=True):
-                for provider in providers.values():
-                    await provider.aclose()
+                await providers.aclose()
 
 
 def restore_now(path: str, source: str) -> StoreRestored:
@@ -97,17 +94,12 @@ def restore_now(path: str, source: str) -> StoreRestored:
 
 def check(config: Config) -> None:
     """Raises ConfigError for what no daemon can be built from."""
-    _router(config, _providers(config))
+    _router(config, Providers(config))
 
 
-def _providers(config: Config) -> _Providers:
-    local, openai = config.providers.local, config.providers.openai
-    keys = (openai.api_key,) if openai.api_key else ()
-    asked = ProviderConfig(api_keys=keys, base_url=openai.base_url, context=openai.context if openai.base_url else 0)
-    return {
-        "local": LocalProvider(local, config.timeouts, config.paths.models, config.paths.runtime, TrioSpawner()),
-        "openai": Endpoint("openai", ChatDialect("openai", openai.base_url), asked, config.timeouts, Catalog()),
-    }
+def _foreign(config: Config) -> bool:
+    """Whether there is code of others to import, which may take long."""
+    return any(provider.path for provider in config.providers.remote.values())
 
 
 def _assemble(
@@ -116,12 +108,12 @@ def _assemble(
     clock: WallClock,
     store: EventLog,
     keeper: StoreKeeper,
-    providers: _Providers,
+    providers: Providers,
     functions: FunctionTools,
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
-    current = _Current(config, router, providers)
+    current, pulls = _Current(config, router, providers), Pulls(providers.pullers)
     core = assemble(
         store=store,
         models=router,
@@ -132,7 +124,7 @@ def _assemble(
         host=daemon,
         listing=_listing(router),
         resolve=router.full_name,
-        groups=[StoreMethods(keeper, daemon)],
+        groups=[StoreMethods(keeper, daemon), ModelMethods(pulls)],
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
@@ -143,10 +135,10 @@ def _assemble(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
-        services=[functions.run, *(provider.run for provider in providers.values())],
+        services=[functions.run, providers.run, pulls.run],
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
-        providers=lambda: tuple(_status(provider) for provider in providers.values()),
+        providers=providers.statuses,
         circuits=router.circuits,
         recovery=core.recovery,
         reconfigure=current.replace,
@@ -159,16 +151,16 @@ def _assemble(
 class _Current:
     """The configuration in force, and all that go by it."""
 
-    def __init__(self, config: Config, router: Router, providers: _Providers) -> None:
+    def __init__(self, config: Config, router: Router, providers: Providers) -> None:
         self._config, self._router, self._providers = config, router, providers
         self.settings = _settings(config)
 
     def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
         self._config, self.settings = config, _settings(config)
-        self._router.reconfigure(config.model)
-        for provider in self._providers.values():
-            provider.reconfigure(config.timeouts)
+        for name in self._providers.replace(config):
+            self._router.health.renewed(name)
+        self._router.reconfigure(config.model, aliases_of(config))
 
     def hello(self, daemon: Daemon) -> Hello:
         model = self._config.model
@@ -193,25 +185,22 @@ def _settings(config: Config) -> Settings:
         unload_after=config.daemon.unload_after,
         clean_idle=clean.idle_days * _DAY,
         clean_age=clean.age_days * _DAY,
+        budgets=Budgets(**asdict(config.budget)),
         values=config.values,
         warnings=config.warnings,
     )
 
 
-def _router(config: Config, providers: Mapping[str, Provider]) -> Router:
-    """Error handling: ConfigError for a default model of no provider: it would fail every session, and the first prewarming."""
-    router = Router(providers, config.model)
+def _router(config: Config, providers: Providers) -> Router:
+    """Error handling: ConfigError for an alias that leads nowhere, and for a default model of no provider: it would fail every
+    session, and the first prewarming."""
+    router = Router(providers, config.model, aliases_of(config))
     try:
         router.route("")
     except InvalidParams as error:
         source = next((value.source for value in config.values if value.key == "model"), "configuration")
         raise ConfigError(f"{source}: model: {error.message}, got {config.model!r}", key="model") from None
     return router
-
-
-def _status(provider: Provider) -> ProviderStatus:
-    state, detail = provider.status()
-    return ProviderStatus(name=provider.name, state=state, detail=detail)
 
 
 def _listing(router: Router) -> Callable[[], Awaitable[Sequence[ModelInfo]]]:

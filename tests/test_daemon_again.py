@@ -85,14 +85,14 @@ async def test_reload_replaces_what_counts_at_once(autojump_clock: Clock, home: 
     async with running(boot):
         await boot.prompt(await boot.create(), "go")
         await trio.testing.wait_all_tasks_blocked()
-        boot.process.found = settings(home, "daemon.shutdown_grace=2", "model=openai/x", "providers.local.threads=3")
+        boot.process.found = settings(home, "daemon.shutdown_grace=2", "model=openai/x", "store.backups=3")
         answer = await boot.call("daemon/reload")
-        assert answer.changed == ("model", "daemon.shutdown_grace", "providers.local.threads")
-        assert answer.needs_restart == ("providers.local.threads",)
+        assert answer.changed == ("model", "daemon.shutdown_grace", "store.backups")
+        assert answer.needs_restart == ("store.backups",)
         (config,) = boot.process.reconfigured
-        assert boot.process.logged == [config] and (config.model, config.providers.local.threads) == ("openai/x", 0)
+        assert boot.process.logged == [config] and (config.model, config.store.backups) == ("openai/x", 2)
         status = await boot.call("daemon/status")
-        assert status.model == "openai/x" and "providers.local.threads" in status.warnings[0]
+        assert status.model == "openai/x" and "store.backups" in status.warnings[0]
         began = trio.current_time()
     assert trio.current_time() - began == pytest.approx(2, abs=0.1)
 

@@ -207,6 +207,10 @@ class Health:
         circuit.code, circuit.reason = error.code, error.message[:_REASON]
         return target
 
+    def renewed(self, provider: str) -> None:
+        """It is another one now: other keys, another host."""
+        self._circuits = {target: circuit for target, circuit in self._circuits.items() if target.provider != provider}
+
     def end(self, attempt: Attempt) -> None:
         """It is over, however it ended: another may be the probe. May be called more than once."""
         for circuit in attempt.probes:

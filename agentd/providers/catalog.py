@@ -108,7 +108,7 @@ class Catalog:
         for pattern, override in self._overrides:
             if _matches(pattern, full_name):
                 told.update(override, extra={**told.get("extra", {}), **override.get("extra", {})})
-                fields["known"] = fields["known"] or pattern == full_name
+                fields["known"] = fields["known"] or pattern == full_name or "context" in override
         fields["price"] = _price(told, fields["price"])
         return ModelData(**_bounded({**fields, **told}, told, self._cap))
 

@@ -126,9 +126,7 @@ NAME = matching(r"[a-z][a-z0-9_-]*", "a name of small letters, digits, - and _")
 ANY_CASE_NAME = evolve(NAME, check=lambda value: NAME.check(value.lower() if isinstance(value, str) else value))
 URL = matching(r"https?://[^\s/]\S*", "an http:// or https:// URL")
 PATTERN = matching(r"[^/\s]+/\S+|\*", "provider/model, with * for any letters")
-DOTTED = matching(
-    r"([A-Za-z_][\w.]*|[~/][^:]*\.py):[A-Za-z_]\w*", "a Python class as package.module:Class or /path/to/file.py:Class"
-)
+CLASS = matching(r"([A-Za-z_][\w.]*|[~/].*\.py):[A-Za-z_]\w*", "a Python class as package.module:Class or /path/to/file.py:Class")
 PATH = _kind("a path", lambda value: isinstance(value, str) and "\0" not in value, is_path=True)
 
 # --- lists and tables ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from agentwire.config_kinds import (
     CANDIDATES,
-    DOTTED,
+    CLASS,
     HEADERS,
     HOST,
     NAME,
@@ -86,7 +86,7 @@ class ProviderConfig:
     base_url: str = setting("", URL, "Where it is served; empty: at the vendor's own.")
     context: int = setting(0, whole(0, _MOST_TOKENS), "Tokens a request may hold; 0: as known of the model.")
     headers: Mapping[str, str] = setting({}, HEADERS, "HTTP headers that go with every request.", secret=True)
-    path: str = setting("", DOTTED, "A Python class that is the provider, instead of a dialect.")
+    path: str = setting("", CLASS, "A Python class that is the provider, instead of a dialect.")
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -167,6 +167,9 @@ class ParametersConfig:
     )
     schema: str | None = setting(
         None, optional(choice("native", "emulated")), "Who keeps an answer to a JSON schema: its host, or our instructions."
+    )
+    family: str | None = setting(
+        None, optional(choice("large", "embedded")), "What it can follow: many instructions, or, as a very small one, hardly any."
     )
     images: bool | None = setting(None, optional(yes_or_no()), "Whether it takes images.")
     files: bool | None = setting(None, optional(yes_or_no()), "Whether it takes files.")

@@ -217,3 +217,13 @@ def test_whatever_happens_every_probe_is_given_back(steps: list[tuple[str, int, 
     for attempt in attempts:
         health.end(attempt)
     assert len(ready(health, now + 3601)) == len(ALL)
+
+
+def test_a_provider_that_is_another_one_now_begins_anew() -> None:
+    """What failed had another key, or was another host; others' circuits stay."""
+    health = Health()
+    fail(health, AuthFailed("no"), 1000)
+    fail(health, ProviderDown("no"), 1000, B1)
+    health.renewed("a")
+    assert ready(health, 1000) == ["a/x#1", "a/x#2", "a/y#1", "a/y#2"]
+    assert [circuit.target for circuit in health.circuits(1000)] == ["b"]

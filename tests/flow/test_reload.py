@@ -39,11 +39,11 @@ async def status(daemon: Daemon) -> dict[str, Any]:
 async def test_hangup_reads_the_configuration_again(home: Home) -> None:
     """What counts at once counts; what waits is named by `status`; a wrong file changes nothing, and is named until mended."""
     daemon = home.start()
-    home.write("config/config.toml", 'log.level = "debug"\nlog.format = "json"\nproviders.local.threads = 3\n')
+    home.write("config/config.toml", 'log.level = "debug"\nlog.format = "json"\nstore.backups = 3\n')
     daemon.signal(signal.SIGHUP)
     await eventually(lambda: '"configuration_read"' in home.log)
     (warning,) = (await status(daemon))["warnings"]
-    assert warning.startswith("providers.local.threads")
+    assert warning.startswith("store.backups")
     home.write("config/config.toml", "model = 3\n")
     daemon.signal(signal.SIGHUP)
     await eventually(lambda: "configuration_wrong" in home.log)
@@ -75,14 +75,14 @@ def test_reload_in_words(home: Home) -> None:
     """`agentctl daemon reload` says what counts and what waits, as JSON too; a wrong file is exit 78, no daemon exit 3."""
     assert agentctl(home.path, "daemon", "reload").code == 3
     home.start()
-    home.write("config/config.toml", "turn.max_steps = 3\nproviders.local.threads = 3\n")
+    home.write("config/config.toml", "turn.max_steps = 3\nstore.backups = 3\n")
     said = agentctl(home.path, "daemon", "reload")
     assert (said.code, said.out) == (
         0,
         "new values count: turn.max_steps\n",
-    ) and "daemon restart`: providers.local.threads" in said.err
+    ) and "daemon restart`: store.backups" in said.err
     answer = agentctl(home.path, "daemon", "reload", "--json").document
-    assert answer == {"changed": ["providers.local.threads"], "needs_restart": ["providers.local.threads"]}
+    assert answer == {"changed": ["store.backups"], "needs_restart": ["store.backups"]}
     home.write("config/config.toml", "turn.max_steps = 0\n")
     said = agentctl(home.path, "daemon", "reload")
     assert said.code == 78 and "config.toml:1: turn.max_steps" in said.err
