@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
         calls=["ok"],
     ),
     "hangs without an answer": Case(
-        rules=[{"reply": {"silent": {}}}], text="", outcome="failed", error="provider_down", requests=3
+        rules=[{"reply": {"silent": {}}}], text="", outcome="failed", error="provider_timeout", requests=2
     ),
     "hangs after the first tokens": Case(rules=[rule("", say(HALF), HANG, say(REST))], seams=1, requests=2),
     "sends pings and no answer": Case(rules=[rule("", PINGS, times=1), rule("", say(WHOLE))], requests=2),
