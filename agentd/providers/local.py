@@ -64,6 +64,7 @@ class LocalProvider:
         self._files = LocalFiles(model_dir)
         self._runtime_dir, self._spawner = runtime_dir, spawner
         self._catalog = catalog or Catalog()
+        self._table = Catalog()  # without what the configuration says
         self._first = first
         self._requests = ChatRequests(self.name)
         self._models: dict[str, LocalModel] = {}  # by path
@@ -188,7 +189,7 @@ class LocalProvider:
     def _data(self, name: str) -> ModelData:
         """The catalog's, within what the file says. What the configuration says of this very model counts more than of all."""
         name = name or EMBEDDED_NAME
-        data, table = self._catalog.find(self.name, name), Catalog().find(self.name, name)
+        data, table = self._catalog.find(self.name, name), self._table.find(self.name, name)
         try:
             trained = self._files.read(name).context
         except NoModel:

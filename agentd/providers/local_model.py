@@ -175,7 +175,7 @@ class LocalModel:
         """Raises ProviderDown if the child did not start."""
         if self.exhausted is not None:
             raise self.exhausted
-        key, socket = secrets.token_hex(32), _socket_path(self._runtime_dir, self.served)
+        key, socket = secrets.token_hex(32), _socket_path(self._runtime_dir, self.served, self._config)
         async with self._spawner.start(
             _argv(self._config, self.served, socket), Profile(cwd="/", environment=_environment())
         ) as process:
@@ -244,8 +244,9 @@ def _environment() -> dict[str, str]:
     return environment | {"OMP_WAIT_POLICY": "passive", "PYINSTALLER_RESET_ENVIRONMENT": "1"}
 
 
-def _socket_path(runtime_dir: str, served: Served) -> str:
-    """The same name in every life of a daemon, so that a killed one leaves one file that the next takes over.
+def _socket_path(runtime_dir: str, served: Served, config: LocalConfig) -> str:
+    """The same name in every life of a daemon, so that a killed one leaves one file that the next takes over; another one under
+    another configuration, which may be that of a provider that is being replaced.
 
     Raises ProviderDown if the directory is not ours alone: whoever could put a socket there would read the prompts.
     """
@@ -256,7 +257,7 @@ def _socket_path(runtime_dir: str, served: Served) -> str:
         found = os.lstat(folder)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise ProviderDown(f"{served.who} needs {folder} as a directory of this user with mode 0700; remove what is there.")
-        path = f"{folder}/{zlib.crc32(os.fsencode(served.path)):08x}.sock"
+        path = f"{folder}/{zlib.crc32(os.fsencode(f'{served.path} {config}')):08x}.sock"
         if os.path.lexists(path):
             os.unlink(path)
     except OSError as error:
