@@ -1,9 +1,5 @@
 """OpenAI's Chat Completions dialect, sans-IO: the response's bytes in any split -> deltas (the request: chat_request.py).
 
-Theory of operation: `ChatDecoder` reads the events of one streamed reply. All that one `feed` brought becomes at most one
-`PartText` per part: the caller pays per read, not per token. The reply's `Stop` is held back until `[DONE]` or the end of the body:
-usage comes after the finish reason, and `Stop` is last.
-
 Hosts differ from the original in many small ways; each tolerance below has the reason beside it.
 """
 
@@ -16,11 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agentd.ports import Delta, Spent, Stop
+from agentd.ports import Stop
 from agentd.providers.chat_errors import classify
-from agentd.providers.reply_parts import ReplyParts
-from agentd.providers.sse import SseError, SseReader
-from agentwire.errors import ProviderDown, ProviderError
+from agentd.providers.decoding import Decoding
+from agentwire.errors import ProviderDown
 from agentwire.types import Citation, StopReason, Usage
 
 _QUOTE = 500  # characters of a source's own words
@@ -86,7 +81,7 @@ class _Chunk(Struct, gc=False):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_chunks = msgspec.json.Decoder(_Chunk)
 
 _REASONS: Mapping[str, StopReason] = {
     "stop": "end",
@@ -109,103 +104,26 @@ class _Call:
         self.part = part
 
 
-class ChatDecoder:
+class ChatDecoder(Decoding):
     """A `Decoder` (dialect.py) of one streamed reply. `seal`: what goes with its reasoning, if that is wanted back.
 
     It is `complete` with its finish reason; `events` are its chunks, comments are none.
     """
 
     def __init__(self, who: str = "The model server", seal: Mapping[str, Any] | None = None) -> None:
-        self.finished = False
-        self.events = 0
-        self.failed: ProviderError | None = None
-        self._who, self._seal = who, seal
-        self._reader = SseReader()
-        self._parts = ReplyParts()
+        super().__init__(who)
+        self._seal = seal
         self._text: int | None = None
         self._thought: int | None = None
         self._calls: dict[int, _Call] = {}
         self._cited: set[Citation] = set()
-        self._reason: StopReason | None = None
         self._refused = False
-        self._usage: Usage | None = None  # of this feed
 
-    @property
-    def complete(self) -> bool:
-        return self._reason is not None
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """The deltas in `data`: for each part its PartStart if new and one PartText, then Spent, then Stop.
-
-        Error handling: an error in `data` is in `failed` afterwards, and is raised by the next `feed` or `finish`: a ProviderError
-        reported in the stream, or ProviderDown for bytes that are no such stream.
-        """
-        if self.failed is not None:
-            raise self.failed
-        try:
-            return self._take(self._reader.feed(data))
-        except SseError as error:
-            return self._take(error.events, ProviderDown(f"{self._who} sent {error}"))
-
-    def finish(self) -> list[Delta]:
-        """The deltas that the end of the body brings. Raises ProviderDown if the reply was cut off before its finish reason."""
-        if self.finished:
-            return []
-        deltas = self.feed(b"" if self._reader.partial else b"\n\n")  # some servers leave out the last blank line
-        if self.failed is not None:
-            raise self.failed
-        if not self.finished:
-            if not self.complete:
-                raise ProviderDown(f"{self._who} cut the reply off before its end")
-            deltas.append(self._stop())
-        return deltas
-
-    def _take(self, events: list[bytes], broken: ProviderError | None = None) -> list[Delta]:
-        """The deltas of `events`, after which the stream is `broken`. What breaks after the finish reason ends a whole reply."""
-        if self.finished:
-            return []
-        done = False
-        for event in events:
-            if event == b"[DONE]":
-                done = self.complete  # without a finish reason it is a cut, which `finish` reports
-                break
-            if event and not event.isspace():
-                self.events += 1
-                try:
-                    self._chunk(event)
-                except ProviderError as error:
-                    broken = error
-                    break
-        deltas = self._flush()
-        if done or (broken and self.complete):
-            deltas.append(self._stop())
-        else:
-            self.failed = broken
-        return deltas
-
-    def _flush(self) -> list[Delta]:
-        deltas = self._parts.take()
-        if self._usage is not None:
-            deltas.append(Spent(self._usage))
-            self._usage = None
-        return deltas
-
-    def _stop(self) -> Stop:
-        self.finished = True
-        reason = self._reason or "end"
-        if self._refused:
-            reason = "refused"
-        elif reason == "end" and self._calls:  # Ollama and others say "stop" after calls too
-            reason = "tool_calls"
-        elif reason == "tool_calls" and not self._calls:
-            reason = "end"
-        return Stop(reason)
-
-    def _chunk(self, event: bytes) -> None:
-        try:
-            chunk = _decode(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            chunk = self._mend(event)
+    def _event(self, event: bytes) -> bool:
+        if event == b"[DONE]":
+            return self.complete  # without a finish reason it is a cut
+        self.events += 1
+        chunk = self._decoded(_chunks, event, "chat completion chunk")
         if chunk.choices:
             for choice in chunk.choices:
                 if not choice.index and self._reason is None:
@@ -214,15 +132,11 @@ class ChatDecoder:
             self._check_error(chunk, event)
         if chunk.usage is not None:
             self._usage = _usage(chunk.usage)
+        return False
 
-    def _mend(self, event: bytes) -> _Chunk:
-        """Invalid UTF-8 and lone surrogates are replaced; what is still no chunk then is garbage."""
-        try:
-            value = json.loads(event.decode("utf-8", "replace"))
-            return _decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-        except (ValueError, msgspec.MsgspecError, RecursionError):
-            shown = event[:80].decode("utf-8", "replace")
-            raise ProviderDown(f"{self._who} sent an event that is no chat completion chunk: {shown!r}") from None
+    def _stop(self) -> Stop:
+        stop = super()._stop()
+        return Stop("refused") if self._refused else stop
 
     def _check_error(self, chunk: _Chunk, event: bytes) -> None:
         """Errors come as `{"error": ...}`, or, from old vLLM, as the bare error object."""
@@ -238,8 +152,8 @@ class ChatDecoder:
                 self._think(thought)
             if text := delta.content or delta.refusal:
                 if self._text is None:
-                    self._text = self._parts.start("text")
-                self._parts.add(self._text, text)
+                    self._text = self._start("text")
+                self._add(self._text, text)
                 self._refused = self._refused or bool(delta.refusal)
             if delta.tool_calls:
                 for call in delta.tool_calls:
@@ -255,20 +169,21 @@ class ChatDecoder:
 
     def _think(self, thought: str) -> None:
         if self._thought is None:
-            self._thought = self._parts.start("reasoning")
+            self._thought = self._start("reasoning")
             if self._seal is not None:
-                self._parts.seal(self._thought, dict(self._seal))
-        self._parts.add(self._thought, thought)
+                self._reply.seal(self._thought, dict(self._seal))
+        self._add(self._thought, thought)
 
     def _cite(self, annotations: Sequence[_Annotation]) -> None:
         """Behind the text so far; what comes after is another part. Some hosts send with each chunk all that they sent before."""
         for annotation in annotations:
-            if (about := annotation.url_citation) is None:
+            about = annotation.url_citation
+            if about is None or not about.url:
                 continue
-            citation = Citation(url=about.url or "", title=about.title or "", quote=(about.content or "")[:_QUOTE])
+            citation = Citation(url=about.url, title=about.title or "", quote=(about.content or "")[:_QUOTE])
             if citation not in self._cited:
                 self._cited.add(citation)
-                self._parts.cite(citation)
+                self._reply.cite(citation)
                 self._text = None
 
     def _call(self, delta: _CallDelta) -> None:
@@ -280,12 +195,12 @@ class ChatDecoder:
             index = len(self._calls) if function.name else len(self._calls) - 1
         call = self._calls.get(index)
         if call is None or (function.name and delta.id and delta.id != call.id):
-            call = self._calls[index] = _Call(delta.id, self._parts.start("tool_call", function.name or ""))
+            call = self._calls[index] = _Call(delta.id, self._start("tool_call", function.name or ""))
         arguments = function.arguments
         if isinstance(arguments, str):
-            self._parts.add(call.part, arguments)
+            self._add(call.part, arguments)
         elif arguments is not None:
-            self._parts.add(call.part, msgspec.json.encode(arguments).decode())
+            self._add(call.part, msgspec.json.encode(arguments).decode())
 
 
 def _usage(usage: _Usage) -> Usage:
