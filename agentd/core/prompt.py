@@ -54,6 +54,9 @@ _INSTRUCTIONS = """
 # Measured on 24 simple questions: this one 20 right, longer ones that ask for truth and brevity 17.
 _EMBEDDED = "You are a helpful assistant.\nAnswer briefly and correctly."
 
+_FEW_TOOLS = 500
+"""Characters: a very small model is shown a few tools in a line each, however many there are."""
+
 _SHARE = 4
 """Over budget, the oldest turns go in steps of a quarter of the budget, so that the beginning of the prompt (and the vendor's cache
 of it) stays the same for many turns."""
@@ -78,7 +81,10 @@ def build_prompt(
     offered = tuple(tools) if limits.tools else ()
     system = _system(state, limits, facts, offered)
     room = (limits.context - limits.max_output) * limits.chars_per_token
-    budget = int(room) - len(system) - size_of_tools(offered)
+    described = size_of_tools(offered)
+    if limits.family == "embedded":
+        described = min(described, _FEW_TOOLS)
+    budget = int(room) - len(system) - described
     if share < 1:
         budget = int(min(budget, sum(map(size_of, state.messages))) * share)
     messages = paired(fit(state.messages, budget))

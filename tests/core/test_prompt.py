@@ -40,6 +40,16 @@ def said(text: str) -> Message:
     return Message("assistant", (Text(text=text),))
 
 
+def test_many_tools_leave_a_small_model_its_context() -> None:
+    """Two hundred tools do not fit a very small model's request, and need not: it is shown a few."""
+    many = [spec(f"look{number}") for number in range(200)]
+    state = state_of(*TURN[:3])
+    small = build_prompt(state, ModelLimits(context=4096, max_output=512, family="embedded"), FACTS, many, model="m")
+    assert small.messages == build_prompt(state, LARGE, FACTS, (), model="m").messages
+    with pytest.raises(ContextTooLong):
+        build_prompt(state, ModelLimits(context=4096, max_output=512), FACTS, many, model="m")
+
+
 @pytest.mark.parametrize("length", range(3, len(TURN) + 1))
 def test_every_prefix_of_a_log_is_a_valid_conversation(length: int) -> None:
     """Wherever a daemon died, the next request pairs each call with one result, right behind it."""
