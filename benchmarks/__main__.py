@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import index, many, size, soak, start, storage, stream, turns, watchers
+from benchmarks import asking, index, many, size, soak, start, storage, stream, turns, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -17,6 +17,8 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "status": start.status,
     "tokens": stream.tokens_at_once,
     "first-token": stream.first_token,
+    "requests": asking.requests,
+    "first-use": asking.first_use,
     "fifty": many.fifty,
     "two-hundred": many.two_hundred,
     "watchers": watchers.watchers,

@@ -5,63 +5,42 @@ from __future__ import annotations
 import socket
 import time
 
-import msgspec
 import trio
 
-
-class Delta(msgspec.Struct):
-    content: str = ""
+from benchmarks.wires import Wire
 
 
-class Choice(msgspec.Struct):
-    delta: Delta
-
-
-class Chunk(msgspec.Struct):
-    choices: list[Choice] = []
-
-
-decode = msgspec.json.Decoder(Chunk).decode
-
-
-def post(prompt: str) -> bytes:
-    """A streaming request as it goes over the wire."""
-    body = msgspec.json.encode({"model": "scripted-1", "messages": [{"role": "user", "content": prompt}], "stream": True})
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: bare\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    return head % len(body) + body
-
-
-async def read(port: int, prompt: str, times: int) -> int:
+async def read(wire: Wire, port: int, prompt: str, times: int) -> int:
     """Read a reply so many times on one connection, every token decoded; returns the number of tokens."""
-    stream, pending, tokens = await trio.open_tcp_stream("127.0.0.1", port), b"", 0
+    stream, pending, tokens, said = await trio.open_tcp_stream("127.0.0.1", port), b"", 0, wire.said
     async with stream:
         for _ in range(times):
-            await stream.send_all(post(prompt))
+            await stream.send_all(wire.post(prompt))
             ended = False
             while not ended:
                 *lines, pending = (pending + await stream.receive_some(65536)).split(b"\n")
                 ended = b"0\r" in lines
                 for line in lines:
-                    if line.startswith(b"data: {"):
-                        tokens += sum(bool(choice.delta.content) for choice in decode(line[6:]).choices)
+                    tokens += bool(said(line))
     return tokens
 
 
 class Bare:
     """A blocking client on a kept connection: the least time in which a first token can be had."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, wire: Wire, port: int) -> None:
+        self._wire = wire
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def first_token(self, prompt: str) -> float:
         """Seconds from the request to the first token; reads the reply to its end."""
         began = time.perf_counter()
-        self._socket.sendall(post(prompt))
+        self._socket.sendall(self._wire.post(prompt))
         data, first = b"", 0.0
         while not data.endswith(b"\r\n0\r\n\r\n"):
             data += self._socket.recv(65536)
-            if not first and b'"delta":{"content":"' in data:
+            if not first and any(map(self._wire.said, data.split(b"\n")[:-1])):
                 first = time.perf_counter() - began
         return first
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import selectors
 import signal
 import socket
@@ -26,6 +27,7 @@ from attrs import define, frozen
 
 from agentwire.codec import FrameReader, decode, request
 from agentwire.paths import Paths, locate
+from benchmarks.wires import CHAT, Wire
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -131,13 +133,12 @@ class Lab:
             yield int(port)
 
     @contextmanager
-    def daemon(self, port: int, home: Path | None = None, **more: str) -> Iterator[Daemon]:
+    def daemon(self, port: int, home: Path | None = None, wire: Wire = CHAT, **more: str) -> Iterator[Daemon]:
         """A daemon whose model is the server at `port`, accepting connections. `more` is added to its environment."""
         home = home or self.place("home")
-        model = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "benchmark-key", "LOG_LEVEL": "warning"}
-        env = environment(home, **model, **more)
+        env = environment(home, LOG_LEVEL="warning", **wire.environment(port), **more)
         reading, writing = os.pipe()
-        argv = [str(BIN / "agentd"), "-c", "model=openai/scripted-1"]
+        argv = [str(BIN / "agentd"), "-c", f"model={wire.model}"]
         ready = {**env, "AGENTD_READY_FD": str(writing)}
         with subprocess.Popen(argv, env=ready, cwd=home, pass_fds=[writing], stdin=subprocess.DEVNULL) as process:
             try:
@@ -151,10 +152,13 @@ class Lab:
                 process.wait(20)
 
     @contextmanager
-    def relay(self, port: int) -> Iterator[tuple[Child, str]]:
+    def relay(self, port: int, wire: Wire = CHAT) -> Iterator[tuple[Child, str]]:
         """The relay beside the daemon; its process and socket."""
         path = str(self.place("relay") / "socket")
-        with running([sys.executable, "-m", "benchmarks.relay", path, str(port)], environment(self.home)) as (process, line):
+        with running([sys.executable, "-m", "benchmarks.relay", path, str(port), wire.name], environment(self.home)) as (
+            process,
+            line,
+        ):
             assert line == "ready", line
             yield process, path
 
@@ -254,6 +258,11 @@ class Client:
                 raise RuntimeError("the daemon closed the connection")
             self._frames += [decode(frame) for frame in self._reader.feed(data) if isinstance(frame, bytes)]
         return self._frames.pop(0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether something has come for `next`."""
+        return bool(self._frames or select.select([self.socket], [], [], 0)[0])
 
     def until(self, kind: str) -> dict[str, Any]:
         """The next event of that kind."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import apsw
 import trio
@@ -24,7 +25,7 @@ _TURNS, _FIRST = 1000, 100
 """After the first hundred the write-ahead log has its full size, and what grows is the database."""
 _OPENINGS = 7
 """Each by a daemon of its own; the best counts: there is no second chance in it to be quick."""
-_ENDLESS = {"AGENTD_PROVIDERS_OPENAI_CONTEXT": "1000000"}
+_ENDLESS: dict[str, Any] = {"AGENTD_PROVIDERS_OPENAI_CONTEXT": "1000000"}
 """No turn is left out of a request."""
 
 
