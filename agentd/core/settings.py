@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from agentd.core.budget import Budgets
 from agentd.core.permit import Policy
@@ -25,7 +25,7 @@ class Settings:
     unload_after: float
     clean_idle: float = 0.0
     clean_age: float = 0.0
-    budgets: Budgets = Budgets()
+    budgets: Budgets = Factory(Budgets)
     values: tuple[ConfigValue, ...] = ()
     warnings: tuple[str, ...] = ()
 

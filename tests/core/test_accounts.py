@@ -25,7 +25,7 @@ from agentwire.types import BudgetState, Price, Text, Usage, UsageRow
 from tests.core.logs import accepted, created, event, finished, replied, started, state_of
 from tests.core.test_recovery import left_open
 from tests.fakes.house import SETTINGS, House, TrioClock, open_house
-from tests.fakes.models import Ask, FakeModels, Say, count_results
+from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, spec
 
 PRICE = Price(input=1.0, output=10.0, cached=0.1)
@@ -153,8 +153,8 @@ def test_ratios_are_learnt_for_all_sessions() -> None:
     """From requests that say something of tokens."""
     accounts = Bench(Budgets()).made()
     assert accounts.calibrated("a/m", LIMITS) == LIMITS
+    _, asked = accounts.admit(session("s"), "a/m", LIMITS, prompt(1000))
     for _ in range(30):
-        _, asked = accounts.admit(session("s"), "a/m", LIMITS, prompt(1000))
         accounts.learn("a/m", asked, Usage(input=2000))
     assert accounts.calibrated("a/m", LIMITS).chars_per_token == 2.0
     accounts.learn("a/m", evolve(asked, plain=False), Usage(input=10**6))
@@ -215,7 +215,7 @@ def day_of_house(house: House) -> BudgetState:
 async def test_a_reply_has_its_price(autojump_clock: trio.testing.MockClock) -> None:
     """By what its host reports, else by an estimate; the turn has the sum, and so has the session."""
     usage = Usage(input=1000, output=100, cached=500)
-    replies = [Ask([("look", "{}")]), Say(["done"], usage=usage)]
+    replies: list[Reply] = [Ask([("look", "{}")]), Say(["done"], usage=usage)]
     models = FakeModels(lambda prompt: replies[count_results(prompt)], price=PRICE)
     async with open_house(models, FakeTools([spec("look")])) as house:
         live = await house.create()
@@ -259,7 +259,7 @@ def turn_of(cost: float = 0.0, tokens: int = 0) -> Any:
 
 async def test_a_budget_stops_a_turn_in_its_second_step(autojump_clock: trio.testing.MockClock) -> None:
     """It ends failed with what to raise; the session goes on, and with a larger budget the next turn does, too."""
-    replies = [Ask([("look", "{}")], usage=Usage(input=9000, output=500)), Say(["done"])]
+    replies: list[Reply] = [Ask([("look", "{}")], usage=Usage(input=9000, output=500)), Say(["done"])]
     models = FakeModels(lambda prompt: replies[min(count_results(prompt), 1)])
     async with open_house(models, FakeTools([spec("look")]), settings=turn_of(tokens=10_000)) as house:
         live = await house.create()

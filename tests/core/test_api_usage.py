@@ -14,7 +14,7 @@ from agentd.core.budget import Budgets
 from agentwire.errors import Denied, InvalidParams, NotFound
 from agentwire.types import Price, Usage
 from tests.fakes.house import SETTINGS, House, TrioClock, open_house
-from tests.fakes.models import Ask, FakeModels, Say, count_results
+from tests.fakes.models import Ask, FakeModels, Reply, Say, count_results
 from tests.fakes.tools import FakeTools, spec
 
 PRICE = Price(input=1.0, output=10.0, cached=0.1)
@@ -80,7 +80,7 @@ async def test_days_from_and_to(autojump_clock: trio.testing.MockClock) -> None:
 
 async def test_turns_of_a_session(autojump_clock: trio.testing.MockClock) -> None:
     """The newest first, each with all its requests and the models that answered; also the one that is open, and a part of them."""
-    replies = [Ask([("look", "{}")], usage=USED), Say(["done"], usage=USED)]
+    replies: list[Reply] = [Ask([("look", "{}")], usage=USED), Say(["done"], usage=USED)]
     models = FakeModels(lambda prompt: replies[min(count_results(prompt), 1)], price=PRICE)
     async with open_house(models, FakeTools([spec("look")]), clock=LongDays()) as house:
         session = await asked(house, 3)

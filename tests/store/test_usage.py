@@ -106,8 +106,7 @@ def test_what_was_asked_before_there_were_sums_is_counted(log: Log, tmp_path: Pa
     path = str(tmp_path / "old.db")
     db = connect(path)
     upgrade(db, STEPS[:4])
-    old = Log(log.path)
-    rows_of = {name: old.database.db.execute(f"SELECT * FROM {name}").fetchall() for name in ("stream", "event")}
+    rows_of = {name: log.database.db.execute(f"SELECT * FROM {name}").fetchall() for name in ("stream", "event")}
     for name, found in rows_of.items():
         db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(found[0]))})", found)
     db.execute("UPDATE event SET data = x'00' WHERE kind = 'assistant_message' AND pos = (SELECT max(pos) FROM event)")
