@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import asking, index, many, size, soak, start, storage, stream, turns, watchers
+from benchmarks import asking, failover, index, many, size, soak, start, storage, stream, turns, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -19,6 +19,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "first-token": stream.first_token,
     "requests": asking.requests,
     "first-use": asking.first_use,
+    "failover": failover.failover,
     "fifty": many.fifty,
     "two-hundred": many.two_hundred,
     "watchers": watchers.watchers,
