@@ -47,7 +47,7 @@ class TurnMethods:
             params.parts,
             params.delivery,
             interactive=params.interactive,
-            model=self._resolve(params.model or live.state.model),
+            model=self._resolve(params.model) if params.model else live.state.model,
             max_steps=params.max_steps or live.state.max_steps or self._settings().max_steps,
             schema=params.schema,
             max_cost=params.max_cost,

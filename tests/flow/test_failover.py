@@ -15,6 +15,7 @@ from agentd.core.routes import Alias, Strategy
 from agentd.ports import Prompt
 from agentwire import events as ev
 from agentwire.types import Text
+from tests.fakes import real
 from tests.fakes.model_rules import Choose, Request, in_order
 from tests.fakes.model_script import Answer, Broken, Call, Cut, Drop, Fail, Hang, Pings, Raw, Reply, Say, Silent, Think, error, text
 from tests.fakes.tools import FakeTools, spec
@@ -305,6 +306,38 @@ async def test_a_revoked_key_is_left_alone() -> None:
         (circuit,) = where.router.circuits()
         assert (circuit.target, circuit.code) == ("a#2", "auth_failed")
         assert "revoked" not in repr(circuit)
+
+
+@pytest.mark.slow
+async def test_a_daemon_says_whom_it_leaves_alone_and_which_alias_is_gone() -> None:
+    """`status` names the key by its number, never by itself; a session keeps its alias and follows the configuration."""
+    with real.Models([{"reply": {"fail": {"status": 401}}}]) as first, real.Models([real.rule("", real.say("Hello."))]) as second:
+        hosts = {"one": first, "two": second}
+        providers = "".join(
+            f'[providers.{name}]\nbase_url = "http://127.0.0.1:{host.port}/v1"\napi_keys = ["sk-very-secret-{name}"]\n'
+            for name, host in hosts.items()
+        )
+        with real.Home() as home:
+            home.write("config/config.toml", f'model = "best"\n{providers}[models]\nbest = ["one/x", "two/y"]\n').chmod(0o600)
+            daemon = home.start()
+            async with daemon.connect() as peer:
+                session = await peer.create()
+                for turn in (1, 2):
+                    await peer.prompt(session, "hi")
+                    assert (await peer.until("turn_finished", turn=turn))["data"]["outcome"] == "done"
+                assert [len(host.requests()) for host in hosts.values()] == [1, 2]
+                status = await peer.call("daemon/status")
+                (circuit,) = status["circuits"]
+                assert (circuit["target"], circuit["state"], circuit["code"]) == ("one#1", "open", "auth_failed")
+                assert 290 < circuit["seconds"] <= 300
+                assert "very-secret" not in str(status)
+                home.write("config/config.toml", f'model = "two/y"\n{providers}')
+                await peer.call("daemon/reload")
+                await peer.prompt(session, "and now?")
+                error = (await peer.until("turn_finished", turn=3))["data"]["error"]
+                assert error["code"] == "invalid_params" and "no model alias 'best'" in error["message"]
+                await peer.prompt(session, "with this", model="two/y")
+                assert (await peer.until("turn_finished", turn=4))["data"]["outcome"] == "done"
 
 
 SPLITS: dict[str, tuple[Strategy, tuple[int, int], list[int]]] = {
