@@ -87,7 +87,7 @@ async def test_sums_survive_restarts_and_deletions(home: Home, models: Models) -
     assert await daemon.stop() == 0
     daemon = home.start(models)
     async with daemon.connect() as peer:
-        assert await sums(peer) == days and list(days.values()) == [(3, pytest.approx(3 * COST))]
+        assert await sums(peer) == days and [count for count, _ in days.values()] == [3]
         await peer.call("session/delete", session=first)
         assert await sums(peer) == days and await sums(peer, by="session") == {"": (2, 2 * COST), second: (1, COST)}
         assert (await peer.call("store/check", full=True))["problems"] == []
@@ -160,8 +160,9 @@ async def test_two_sessions_share_a_day(home: Home, models: Models) -> None:
 async def test_a_run_has_a_budget_of_its_own(home: Home, models: Models) -> None:
     """Exit 6 and the error in the document; where there is enough, its cost."""
     home.start(models)
-    poor = agentctl(home.path, "run", "--max-budget", "0.0001", "--output-format", "json", "hello", **home.environ)
+    environ: Any = home.environ
+    poor = agentctl(home.path, "run", "--max-budget", "0.0001", "--output-format", "json", "hello", **environ)
     assert poor.code == 6 and poor.document["error"]["code"] == "budget_exceeded" and "--max-budget" in poor.err
-    rich = agentctl(home.path, "run", "--max-budget", "1", "--output-format", "json", "hello", **home.environ)
+    rich = agentctl(home.path, "run", "--max-budget", "1", "--output-format", "json", "hello", **environ)
     assert (rich.code, rich.document["cost"], rich.document["usage"]) == (0, COST, USED)
-    assert agentctl(home.path, "usage", "--json", **home.environ).document["total"]["requests"] == 1
+    assert agentctl(home.path, "usage", "--json", **environ).document["total"]["requests"] == 1
