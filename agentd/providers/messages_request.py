@@ -39,6 +39,7 @@ class MessagesRequests:
     def forget_thoughts(self) -> bool:
         """None go back from now on; false if none did before."""
         had, self._thinker = self._thinker, ""
+        self._histories.clear()
         return bool(had)
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
