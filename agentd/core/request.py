@@ -186,6 +186,8 @@ class Request:
             return True
         except ProviderError as error:
             self._learn(endpoint, error, router.health.failed(attempt, error, router.now()), given=given)
+            if given and self.over:
+                raise self._conclusion(router.now()) from error
             if given:
                 raise
             return False

@@ -231,6 +231,7 @@ async def test_one_host_that_cuts_every_reply() -> None:
         shown, events = await where.turn("a/x")
         (end,) = of(events, "turn_finished")
         assert (end.outcome, end.error.code, end.error.retryable) == ("failed", "provider_down", True)
+        assert 0 < end.error.retry_after <= 60
         assert shown == said(events) == WHOLE[:30]
         assert (where.seen, where.time.waits) == ([3], [])
 
