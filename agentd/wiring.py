@@ -7,12 +7,12 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
-from attrs import asdict, evolve
+from attrs import asdict
 
 from agentd.core.api import Caller
 from agentd.core.api_models import ModelMethods
@@ -20,6 +20,7 @@ from agentd.core.api_store import StoreMethods
 from agentd.core.assembly import assemble
 from agentd.core.budget import Budgets
 from agentd.core.index import index_change
+from agentd.core.model_list import ModelList
 from agentd.core.permit import Policy
 from agentd.core.prompt import Facts
 from agentd.core.pulls import Pulls
@@ -41,9 +42,9 @@ from agentd.toolsources.functions import FunctionTools
 from agentd.wiring_models import Providers, aliases_of
 from agentwire import __version__
 from agentwire.config import Config
+from agentwire.config_models import DEFAULT_MODELS
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
-from agentwire.types import ModelInfo
 
 _DAY = 86400.0
 _DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
@@ -122,9 +123,9 @@ def _assemble(
         facts=clock.facts,
         settings=lambda: current.settings,
         host=daemon,
-        listing=_listing(router),
+        listing=ModelList(router, providers).models,
         resolve=router.full_name,
-        groups=[StoreMethods(keeper, daemon), ModelMethods(pulls)],
+        groups=[StoreMethods(keeper, daemon), ModelMethods(pulls, router, DEFAULT_MODELS)],
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
@@ -201,10 +202,3 @@ def _router(config: Config, providers: Providers) -> Router:
         source = next((value.source for value in config.values if value.key == "model"), "configuration")
         raise ConfigError(f"{source}: model: {error.message}, got {config.model!r}", key="model") from None
     return router
-
-
-def _listing(router: Router) -> Callable[[], Awaitable[Sequence[ModelInfo]]]:
-    async def models() -> Sequence[ModelInfo]:
-        return [evolve(model, default=model.id == router.default) for model in await router.models()]
-
-    return models

@@ -192,8 +192,8 @@ class Providers(Mapping[str, Provider]):
 
     def __init__(self, config: Config) -> None:
         self.pullers: dict[str, Puller] = {}
-        catalog = catalog_of(config)
-        self._current = {name: _Hosted(name, config, catalog) for name in _names(config)}
+        self._config, self._catalog = config, catalog_of(config)
+        self._current = {name: _Hosted(name, config, self._catalog) for name in _names(config)}
         self._gone: dict[str, _Hosted] = {}
         self._services: trio.Nursery | None = None
         self._list_pullers()
@@ -225,7 +225,7 @@ class Providers(Mapping[str, Provider]):
         return [self.described(name, row[0]) for name in asked for row in TABLES.get(name, ()) if "*" not in row[0]]
 
     def named(self) -> Sequence[str]:
-        return [name for name in self._parameters if "*" not in name and "/" in name]
+        return [name for name in self._config.parameters if "*" not in name and "/" in name]
 
     def statuses(self) -> tuple[ProviderStatus, ...]:
         found = [(name, *hosted.status()) for name, hosted in self._current.items() if hosted.shown]
@@ -236,7 +236,8 @@ class Providers(Mapping[str, Provider]):
 
         The names of those that are other ones now.
         """
-        catalog, before, renewed = catalog_of(config), self._current, []
+        self._config, self._catalog = config, catalog_of(config)
+        before, renewed = self._current, []
         self._current = {}
         for name in _names(config):
             old = before.pop(name, None)
@@ -244,7 +245,7 @@ class Providers(Mapping[str, Provider]):
                 old.reconfigure(config)
                 self._current[name] = old
                 continue
-            self._current[name] = made = _Hosted(name, config, catalog)
+            self._current[name] = made = _Hosted(name, config, self._catalog)
             renewed.append(name)
             self._begin(made.run)
             if old is not None:

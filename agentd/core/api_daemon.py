@@ -32,7 +32,7 @@ class DaemonMethods:
         sessions: Sessions,
         host: Host,
         settings: Current,
-        models: Callable[[], Awaitable[Sequence[ModelInfo]]],
+        models: Callable[[bool], Awaitable[Sequence[ModelInfo]]],
     ) -> None:
         self._store, self._sessions, self._host, self._settings, self._models = store, sessions, host, settings, models
         self.handlers: Mapping[str, Handler] = {
@@ -62,5 +62,5 @@ class DaemonMethods:
         settings = self._settings()
         return m.ConfigView(values=settings.values, warnings=settings.warnings)
 
-    async def _list_models(self, _caller: Caller, _: m.Empty) -> m.ModelList:
-        return m.ModelList(models=tuple(await self._models()))
+    async def _list_models(self, _caller: Caller, params: m.ListModels) -> m.ModelList:
+        return m.ModelList(models=tuple(await self._models(params.refresh)))

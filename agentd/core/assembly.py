@@ -51,11 +51,12 @@ def assemble(
     facts: Callable[[], Facts],
     settings: Current,
     host: Host,
-    listing: Callable[[], Awaitable[Sequence[ModelInfo]]],
+    listing: Callable[[bool], Awaitable[Sequence[ModelInfo]]],
     resolve: Callable[[str], str],
     groups: Sequence[Methods] = (),
 ) -> Core:
-    """`listing` lists all models, `resolve` makes a model's full name of what a user wrote, `groups` are further methods."""
+    """`listing` lists all models (if true, their hosts are asked anew), `resolve` makes a model's full name of what a user wrote,
+    `groups` are further methods."""
     bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
     accounts = Accounts(store, models, clock, settings)
     loop = AgentLoop(store, bus, models, tools, attachments, accounts, saver, clock, facts, settings)

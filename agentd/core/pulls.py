@@ -44,6 +44,10 @@ class Pulls:
             task_status.started()
             await trio.sleep_forever()
 
+    def can(self, provider: str) -> bool:
+        """Whether this provider fetches models."""
+        return provider in self._pullers
+
     def follow(self, model: str, number: int) -> Pulling:
         """The state of this pull of `model`; if there is none, of the one under way, which begins now if it has not.
 

@@ -1,4 +1,4 @@
-"""Which model answers: names become routes, routes candidates in their order, and what the providers offer is one list.
+"""Which model answers: names become routes, routes candidates in their order.
 
 One `Router` serves all sessions: their circuits, the rotation of keys and of models, and who is how busy are one knowledge
 (health.py, balance.py). What one reply takes is a `Request` (request.py).
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import trio
-from attrs import evolve
 
 from agentd.core.balance import Balance
 from agentd.core.health import Endpoint, Health
@@ -20,9 +19,7 @@ from agentd.core.request import Request
 from agentd.core.routes import Alias, Candidate, Route, Routes
 from agentd.ports import ModelLimits, Provider, Sleeper
 from agentwire.errors import ProviderError
-from agentwire.types import CircuitStatus, ModelInfo
-
-_LIST_TIMEOUT = 15.0  # seconds: longer than any provider takes by itself
+from agentwire.types import CircuitStatus
 
 
 class Router:
@@ -51,6 +48,10 @@ class Router:
     @property
     def default(self) -> str:
         return self._routes.default
+
+    @property
+    def aliases(self) -> Sequence[Route]:
+        return tuple(self._routes.aliases.values())
 
     def reconfigure(self, default: str, aliases: Mapping[str, Alias] | None = None) -> None:
         """Requests from now on go by these. Raises ConfigError, and then nothing has changed."""
@@ -109,43 +110,3 @@ class Router:
     def circuits(self) -> tuple[CircuitStatus, ...]:
         """What is left alone at present."""
         return self.health.circuits(self.now())
-
-    async def models(self) -> Sequence[ModelInfo]:
-        """The aliases, and what all providers offer, asked at the same time; one that fails is a single entry that says why."""
-        found: dict[str, Sequence[ModelInfo]] = {}
-        async with trio.open_nursery() as nursery:
-            for name, provider in self.providers.items():
-                nursery.start_soon(self._list, name, provider, found)
-        listed = [
-            *map(self._described, self._routes.aliases.values()),
-            *(model for name in self.providers for model in found[name]),
-        ]
-        ill = self._ill()
-        models = [evolve(model, default=model.id == self.default, health=ill.get(model.id, model.health)) for model in listed]
-        if not any(model.default for model in models):
-            models.insert(0, ModelInfo(id=self.default, default=True))
-        return models
-
-    def _described(self, route: Route) -> ModelInfo:
-        """An alias: it takes what the smallest of its candidates takes."""
-        limits = [self.limits_of(candidate) for candidate in route.candidates]
-        return ModelInfo(
-            id=route.name,
-            context=min(limit.context for limit in limits),
-            max_output=min(limit.max_output for limit in limits),
-            candidates=tuple(map(str, route.candidates)),
-            source="configured",
-            note=route.strategy.replace("_", " "),
-        )
-
-    def _ill(self) -> dict[str, str]:
-        return {circuit.target: f"{circuit.state}: {circuit.code}" for circuit in self.circuits()}
-
-    async def _list(self, name: str, provider: Provider, found: dict[str, Sequence[ModelInfo]]) -> None:
-        shown = self.default if self.default.partition("/")[0] == name else f"{name}/"
-        found[name] = [ModelInfo(id=shown, available=False, note="did not answer in time")]
-        with trio.move_on_after(_LIST_TIMEOUT):
-            try:
-                found[name] = await provider.models()
-            except ProviderError as error:
-                found[name] = [ModelInfo(id=shown, available=False, note=error.message)]

@@ -18,6 +18,7 @@ from agentwire.types import (
     ErrorInfo,
     HistoryMessage,
     InputPart,
+    ModelCheck,
     ModelInfo,
     Preferences,
     SessionFilter,
@@ -90,8 +91,32 @@ class Restart:
 
 
 @frozen(kw_only=True)
+class ListModels:
+    """`refresh`: ask all hosts anew which models they have; else what they said before holds."""
+
+    refresh: bool = False
+
+
+@frozen(kw_only=True)
 class ModelList:
     models: tuple[ModelInfo, ...]
+
+
+@frozen(kw_only=True)
+class CheckModel:
+    """Try a model: `provider/model`, an alias (its first candidate is tried), `provider/` for that provider's default model; empty:
+    the default. It is asked directly, without failover."""
+
+    model: str = field(default="", validator=v.max_len(200))
+
+
+@frozen(kw_only=True)
+class ModelChecked:
+    """`candidates`: all models that the name stands for, of which `model`, the first, was tried."""
+
+    model: str
+    candidates: tuple[str, ...]
+    checks: tuple[ModelCheck, ...]
 
 
 @frozen(kw_only=True)
@@ -417,7 +442,8 @@ METHODS: dict[str, Method] = {
     "daemon/restart": Method(Restart, Empty, "admin"),
     "daemon/reload": Method(Empty, Reloaded, "admin"),
     "config/get": Method(Empty, ConfigView, "admin"),
-    "model/list": Method(Empty, ModelList, "read"),
+    "model/list": Method(ListModels, ModelList, "read"),
+    "model/test": Method(CheckModel, ModelChecked, "admin"),
     "model/pull": Method(PullModel, Pulling, "admin"),
     "session/create": Method(CreateSession, SessionInfo, "chat", idempotent=True),
     "session/list": Method(ListSessions, SessionList, "read"),

@@ -141,6 +141,7 @@ TurnOutcome = Literal["done", "cancelled", "failed", "interrupted"]
 SessionStatus = Literal["idle", "running", "awaiting_approval"]
 PartKind = Literal["text", "reasoning", "tool_call", "citation"]
 Cut = Literal["", "parts", "text"]
+CheckName = Literal["connect", "first token", "streaming", "tool call", "structured output", "usage"]
 
 # --- views (what a client is told about current state) -------------------------------------------------------------------------
 
@@ -400,13 +401,15 @@ class BudgetState:
 
 @frozen(kw_only=True)
 class ModelCheck:
-    """One thing that was tried with a model. `seconds` it took; `detail` what was seen; `remedy` what to do if it failed."""
+    """One thing that was tried with a model. `seconds` it took; `detail` what was seen; `remedy` what to do if it failed; `code` of
+    the error that it failed with, if there was one."""
 
-    name: Literal["connect", "first token", "streaming", "tool call", "structured output", "usage"]
+    name: CheckName
     outcome: Literal["ok", "failed", "skipped"]
     seconds: float = 0.0
     detail: str = ""
     remedy: str = ""
+    code: str = ""
 
 
 @frozen(kw_only=True)

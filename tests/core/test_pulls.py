@@ -17,6 +17,7 @@ from agentd.ports import Fetched
 from agentwire.errors import BadRequest, InvalidParams, ProviderDown
 from agentwire.methods import Pulling, PullModel
 from agentwire.types import ErrorInfo
+from tests.fakes.hosts import Bench, Host
 
 MODEL = "ollama/llama3.2"
 
@@ -116,5 +117,6 @@ async def test_only_so_many_are_remembered() -> None:
 
 async def test_the_method() -> None:
     async with pulling(FakePuller()) as pulls:
-        answer = await ModelMethods(pulls).handlers["model/pull"](Caller("local", admin=True), PullModel(model=MODEL))
+        methods = ModelMethods(pulls, Bench(Host("a")).router, {})
+        answer = await methods.handlers["model/pull"](Caller("local", admin=True), PullModel(model=MODEL))
         assert answer == Pulling(model=MODEL, pull=1, state="running")

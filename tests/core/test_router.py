@@ -8,11 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from agentd.core.router import Router
 from agentd.core.routes import Alias
-from agentwire.errors import AuthFailed, BadRequest, ConfigError, InvalidParams
-from agentwire.types import ModelInfo
-from tests.fakes.hosts import ANSWER, Bench, Host, Play, down
+from agentwire.errors import AuthFailed, ConfigError, InvalidParams
+from tests.fakes.hosts import ANSWER, Bench, Host, Play
 
 FAST = {"fast": Alias(models=("a/x", "b/y"), strategy="round_robin", weights=(3, 1))}
 
@@ -111,42 +109,6 @@ async def test_a_revoked_key_is_left_alone(autojump_clock: trio.testing.MockCloc
         await bench.ask()
     assert Counter(key for _, key in host.asked) == {0: 2, 1: 31, 2: 31}
     assert bench.router.circuits() == ()
-
-
-async def test_models_of_all_providers() -> None:
-    """The default is marked."""
-    bench = Bench(Host("a", models=["one", "two"]), Host("b", models=["x"]))
-    bench.router.reconfigure("a/two")
-    models = await bench.router.models()
-    assert [(model.id, model.default) for model in models] == [("a/one", False), ("a/two", True), ("b/x", False)]
-
-
-async def test_aliases_are_listed_with_what_they_stand_for() -> None:
-    """The context that fits all of them."""
-    bench = Bench(Host("a", context=100), Host("b", context=50), aliases=FAST)
-    fast, default = await bench.router.models(), await bench.router.models()
-    assert fast == default
-    assert fast[1] == ModelInfo(
-        id="fast", context=50, max_output=1, candidates=("a/x", "b/y"), source="configured", note="round robin"
-    )
-
-
-async def test_models_that_fail_say_so(autojump_clock: trio.testing.MockClock) -> None:
-    bench = Bench(Host("a", Play(entering=BadRequest("no such model", status=404)), models=["one", "two"]))
-    with pytest.raises(BadRequest):
-        await bench.ask("a/two")
-    assert [(model.id, model.health) for model in await bench.router.models()] == [("a/one", ""), ("a/two", "open: bad_request")]
-
-
-async def test_models_of_a_provider_that_fails() -> None:
-    """It says why, and the others are listed; the default is there even if nobody lists it."""
-    hosts = [Host("a", models=down()), Host("b", models=["x"]), Host("c", models=BadRequest("no"))]
-    assert await Bench(*hosts).router.models() == [
-        ModelInfo(id="a/one", default=True, available=False, note="down"),
-        ModelInfo(id="b/x"),
-        ModelInfo(id="c/", available=False, note="no"),
-    ]
-    assert [model.id for model in await Router({"b": hosts[1]}, "b/hidden").models()] == ["b/hidden", "b/x"]
 
 
 async def test_prewarming_is_for_the_default() -> None:

@@ -156,7 +156,7 @@ def _resolve(model: str) -> str:
     return model if "/" in model else f"fake/{model}"
 
 
-async def _no_models() -> Sequence[ModelInfo]:
+async def _no_models(_refresh: bool) -> Sequence[ModelInfo]:
     return ()
 
 
