@@ -14,9 +14,9 @@ import trio
 
 from agentd.ports import Delta, Stream
 from agentd.providers.chat_decoder import ChatDecoder
-from agentd.providers.chat_errors import classify
+from agentd.providers.chat_errors import classify, retry_after
 from agentwire.config import Timeouts
-from agentwire.errors import ProviderDown, ProviderError
+from agentwire.errors import ProviderDown, ProviderError, ProviderTimeout
 
 if TYPE_CHECKING:
     import httpx2
@@ -45,11 +45,11 @@ class Child:
             )
         return ProviderDown(f"{self.who}'s process broke off the answer: {str(error) or type(error).__name__}")
 
-    def hung(self, seconds: float) -> ProviderDown:
+    def hung(self, seconds: float) -> ProviderTimeout:
         """It is silent for too long: end it, so that the next request finds one that works."""
         self.how = "was stopped because it did not answer"
         self.scope.cancel()
-        return ProviderDown(f"{self.who} sent nothing for {seconds:g} s and was stopped. The next request starts it again.")
+        return ProviderTimeout(f"{self.who} sent nothing for {seconds:g} s and was stopped. The next request starts it again.")
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def _refusal(who: str, response: httpx2.Response) -> ProviderError:
         body = json.loads(said)
     except (httpx2.HTTPError, ValueError):
         body = said.decode(errors="replace")
-    return classify(who, response.status_code, body)
+    return classify(who, response.status_code, body, retry_after=retry_after(response.headers))
 
 
 class _Reply:
@@ -138,7 +138,7 @@ class _Reply:
             elif decoder.events > before:  # a ping is no event
                 watchdog.deadline = min(trio.current_time() + self._timeouts.between_events, self._last)
 
-    def _too_slow(self) -> ProviderDown:
+    def _too_slow(self) -> ProviderTimeout:
         if trio.current_time() >= self._last:
-            return ProviderDown(f"{self._child.who} was not done after {self._timeouts.step:g} s.")
+            return ProviderTimeout(f"{self._child.who} was not done after {self._timeouts.step:g} s.")
         return self._child.hung(self._timeouts.between_events if self._decoder.events else self._timeouts.first_event)

@@ -272,7 +272,7 @@ def _client(socket: str, key: str) -> httpx2.AsyncClient:
     # A connection per request: the server closes a used one when it likes, now and then just as the next request goes out on it.
     limits = httpx2.Limits(max_keepalive_connections=0)
     transport = httpx2.AsyncHTTPTransport(uds=socket, limits=limits, verify=False)  # a Unix socket: no CA file to load
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept-Encoding": "identity"}
     return httpx2.AsyncClient(transport=transport, base_url="http://llama", headers=headers, timeout=None, trust_env=False)
 
 

@@ -8,25 +8,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+import trio
 from attrs import evolve, field, frozen
 
 from agentd.ports import Provider
 from agentd.providers.catalog import Catalog
 from agentd.providers.chat_dialect import ChatDialect
 from agentd.providers.dialect import Dialect
+from agentd.providers.emulation import Emulating
 from agentd.providers.endpoint import Endpoint
+from agentd.providers.local import LocalProvider
 from agentd.providers.messages_dialect import MessagesDialect
 from agentd.providers.ollama_dialect import OllamaDialect
 from agentd.providers.responses_dialect import ResponsesDialect
-from agentwire.config import ProviderConfig, Timeouts
+from agentwire.config import LocalConfig, ProviderConfig, Timeouts
 from agentwire.types import Usage
 from tests.conformance.valid_chat import valid as valid_chat
 from tests.conformance.valid_chat import valid_for_deepseek
 from tests.conformance.valid_messages import valid as valid_messages
 from tests.conformance.valid_ollama import valid as valid_ollama
 from tests.conformance.valid_responses import valid as valid_responses
+from tests.fakes.gguf import write_model
+from tests.fakes.llama import LlamaSpawner
 from tests.fakes.model_rules import Choose
 from tests.fakes.model_script import Answer, Spend
 from tests.fakes.model_server import ScriptedModelServer, serve
@@ -64,6 +71,33 @@ async def over_http(
             await endpoint.aclose()
 
 
+@asynccontextmanager
+async def emulating(
+    case: Case, script: Script, timeouts: Timeouts, *, able: bool
+) -> AsyncIterator[tuple[ScriptedModelServer, Provider]]:
+    """The same behind what makes up for missing tools and schemas."""
+    async with over_http(case, script, timeouts, able=able) as (server, endpoint):
+        yield server, Emulating(endpoint, case.catalog(able=able))
+
+
+@asynccontextmanager
+async def on_this_machine(
+    case: Case, script: Script, timeouts: Timeouts, *, able: bool
+) -> AsyncIterator[tuple[ScriptedModelServer, Provider]]:
+    """The process of a GGUF file, whose server plays the script."""
+    assert not callable(script)
+    spawner = LlamaSpawner(script)
+    with TemporaryDirectory(prefix="llm-") as folder:
+        write_model(Path(folder) / "scripted-1.gguf")
+        provider = LocalProvider(LocalConfig(), timeouts, folder, f"{folder}/run", spawner, case.catalog(able=able))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(provider.run)
+            try:
+                yield spawner.server, provider
+            finally:
+                nursery.cancel_scope.cancel()
+
+
 def _all(spend: Spend) -> Usage:
     return Usage(input=spend.input, output=spend.output, cached=spend.cached, reasoning=spend.reasoning)
 
@@ -74,6 +108,7 @@ class Case:
 
     Where dialects differ: `usage` (what is reported of what was spent), `thoughts` (there is reasoning), `seals` (it is sealed),
     `cites` (there are citations), `refuses` (there is a word for a refusal), `prefills` (it goes on from a last assistant message).
+    `own`: a process of ours, which has one key, a connection for each request, two of them at once, and models that are files.
     `abilities`: what the catalog says of its models, unless they shall be able to do nothing.
     """
 
@@ -91,6 +126,7 @@ class Case:
     cites: bool = True
     refuses: bool = True
     prefills: bool = False
+    own: bool = False
     abilities: dict[str, Any] = field(factory=lambda: {"images": True, "files": True, "schema": "native", "known": True})
 
     def catalog(self, *, able: bool = True) -> Catalog:
@@ -130,6 +166,16 @@ CASES: Sequence[Case] = (
         valid=valid_for_deepseek,
         seals=True,
         prefix="",
+    ),
+    evolve(_CHAT, name="emulating", wire=emulating),
+    evolve(
+        _CHAT,
+        name="local",
+        provider="local",
+        wire=on_this_machine,
+        own=True,
+        prefills=True,
+        abilities={"images": True, "files": True, "tools": "native", "schema": "native", "prefill": True},
     ),
     evolve(_CHAT, name="qwen", provider="qwen", dialect=lambda url: ChatDialect("qwen", url), model="qwen3.7-max"),
     _MESSAGES,
