@@ -2,35 +2,30 @@
 
 Theory of operation: what is asked of a provider goes through a `_Hosted`, which counts its open replies. A provider with another
 configuration is another provider: it takes the requests from now on, and the one before it is closed as soon as its last reply has
-ended. Connections, keys and circuits that are not concerned stay.
+ended. Connections, keys and circuits that are not concerned stay. An adapter is imported and made when it is first needed: all of
+them are 2 MB, and most daemons need one.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 import trio
 from attrs import evolve
 
 from agentd.core.routes import Alias
-from agentd.ports import ModelLimits, Prompt, Provider, Puller, Stream
-from agentd.providers import custom
-from agentd.providers.catalog import Catalog
+from agentd.ports import Fetched, ModelLimits, Prompt, Provider, Puller, Stream
+from agentd.providers.catalog import Catalog, capabilities
 from agentd.providers.catalog_data import TABLES
-from agentd.providers.chat_dialect import ChatDialect
-from agentd.providers.dialect import Dialect
-from agentd.providers.emulation import Emulating
-from agentd.providers.endpoint import Endpoint, capabilities
-from agentd.providers.local import LocalProvider
-from agentd.providers.messages_dialect import MessagesDialect
-from agentd.providers.ollama import OllamaProvider
-from agentd.providers.responses_dialect import ResponsesDialect
 from agentd.spawn import TrioSpawner
 from agentwire.config import Config, ProviderConfig, Timeouts
 from agentwire.types import ModelInfo, ProviderStatus
+
+if TYPE_CHECKING:
+    from agentd.providers.dialect import Dialect
 
 _VENDORS: Mapping[str, str] = {
     "openai": "api.openai.com",
@@ -83,25 +78,45 @@ def dialect_of(name: str, config: ProviderConfig) -> Dialect:
         spoken = "responses"
     match spoken or name:
         case "responses":
+            from agentd.providers.responses_dialect import ResponsesDialect
+
             return ResponsesDialect(name)
         case "anthropic":
+            from agentd.providers.messages_dialect import MessagesDialect
+
             return MessagesDialect(name)
         case _:
+            from agentd.providers.chat_dialect import ChatDialect
+
             return ChatDialect(name, config.base_url)
 
 
 def _made(name: str, config: Config, catalog: Catalog) -> Reconfigurable:
     if name == "local":
+        from agentd.providers.local import LocalProvider
+
         local, paths = config.providers.local, config.paths
         first = config.model.removeprefix("local/") if config.model.startswith("local/") else ""
         return LocalProvider(local, config.timeouts, paths.models, paths.runtime, TrioSpawner(), catalog, first=first)
     told = config.providers.remote[name]
     if told.path:
+        from agentd.providers import custom
+
         return custom.load(name, told, config.timeouts)
     asked = evolve(told, api_key="", api_keys=told.pool, context=0)  # the catalog knows the context
-    if "ollama" in (told.dialect, name if not told.dialect else ""):
+    if _fetches(name, config):
+        from agentd.providers.ollama import OllamaProvider
+
         return OllamaProvider(name, asked, config.timeouts, catalog)
+    from agentd.providers.endpoint import Endpoint
+
     return Endpoint(name, dialect_of(name, told), asked, config.timeouts, catalog)
+
+
+def _fetches(name: str, config: Config) -> bool:
+    """Whether it is an Ollama."""
+    told = config.providers.remote.get(name)
+    return told is not None and not told.path and (told.dialect or name) == "ollama"
 
 
 def _names(config: Config) -> list[str]:
@@ -123,23 +138,48 @@ def _identity(name: str, config: Config) -> object:
 class _Hosted:
     """A `ports.Provider` in use. `shown`: whether people are told of it. `quiet`: set while it has no open reply."""
 
-    def __init__(self, name: str, config: Config, catalog: Catalog) -> None:
+    def __init__(self, name: str, config: Config, catalog: Catalog, start: Callable[[_Hosted], Awaitable[None]]) -> None:
         self.name = name
-        self.inner = _made(name, config, catalog)
+        self._start = start
+        self._config, self._catalog = config, catalog
+        self._inner: Reconfigurable | None = None
+        if name in config.providers.remote and config.providers.remote[name].path:
+            self._inner = _made(name, config, catalog)  # what is wrong with it is an error of the configuration
+        self._asked: Provider | None = None
         self.identity = _identity(name, config)
         self.shown = _wanted(name, config)
         self.quiet = trio.Event()
         self.quiet.set()
         self.scope = trio.CancelScope()
-        self._asked = Emulating(self.inner, catalog)
         self._open = 0
+        self._door = trio.Lock()
+        self._runs = False
+
+    @property
+    def made(self) -> bool:
+        return self._inner is not None
+
+    @property
+    def inner(self) -> Reconfigurable:
+        if self._inner is None:
+            self._inner = _made(self.name, self._config, self._catalog)
+        return self._inner
+
+    @property
+    def asked(self) -> Provider:
+        """With what the model lacks made up for."""
+        if self._asked is None:
+            from agentd.providers.emulation import Emulating
+
+            self._asked = Emulating(self.inner, self._catalog)
+        return self._asked
 
     @property
     def keys(self) -> int:
         return self.inner.keys
 
     def limits(self, model: str) -> ModelLimits:
-        return self._asked.limits(model)
+        return self.inner.limits(model)
 
     def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Stream]:
         return self._stream(prompt)
@@ -152,7 +192,8 @@ class _Hosted:
         if self._open == 1:
             self.quiet = trio.Event()
         try:
-            async with self._asked.stream(prompt) as stream:
+            await self.running()
+            async with self.asked.stream(prompt) as stream:
                 yield stream
         finally:
             self._open -= 1
@@ -161,26 +202,42 @@ class _Hosted:
 
     async def models(self) -> Sequence[ModelInfo]:
         """Nothing where nobody asked for it: not every machine has an Ollama."""
-        return await self._asked.models() if self.shown else ()
+        return await self.inner.models() if self.shown else ()
 
     async def prewarm(self) -> None:
-        await self._asked.prewarm()
+        await self.running()
+        await self.asked.prewarm()
 
     def status(self) -> tuple[str, str]:
-        return self._asked.status()
+        return self.inner.status()
+
+    async def pull(self, model: str, report: Callable[[Fetched], None]) -> None:
+        """See `ports.Puller.pull`. Only for those that can."""
+        await cast("Puller", self.inner).pull(model, report)
 
     def reconfigure(self, config: Config) -> None:
         """For all that does not make it another one."""
         self.shown = _wanted(self.name, config)
-        self._asked.reconfigure(config.timeouts)
+        self._config = config
+        if self._inner is not None:
+            self._inner.reconfigure(config.timeouts)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ends when its scope is cancelled."""
         with self.scope:
-            await self._asked.run(task_status=task_status)
+            await self.inner.run(task_status=task_status)
+
+    async def running(self) -> None:
+        """Its service runs when this returns."""
+        if not self._runs:
+            async with self._door:
+                if not self._runs:
+                    await self._start(self)
+                    self._runs = True
 
     async def aclose(self) -> None:
-        await self._asked.aclose()
+        if self._inner is not None:
+            await self._inner.aclose()
 
 
 class Providers(Mapping[str, Provider]):
@@ -193,7 +250,7 @@ class Providers(Mapping[str, Provider]):
     def __init__(self, config: Config) -> None:
         self.pullers: dict[str, Puller] = {}
         self._config, self._catalog = config, catalog_of(config)
-        self._current = {name: _Hosted(name, config, self._catalog) for name in _names(config)}
+        self._current = {name: _Hosted(name, config, self._catalog, self._start) for name in _names(config)}
         self._gone: dict[str, _Hosted] = {}
         self._services: trio.Nursery | None = None
         self._list_pullers()
@@ -245,9 +302,10 @@ class Providers(Mapping[str, Provider]):
                 old.reconfigure(config)
                 self._current[name] = old
                 continue
-            self._current[name] = made = _Hosted(name, config, self._catalog)
+            self._current[name] = made = _Hosted(name, config, self._catalog, self._start)
             renewed.append(name)
-            self._begin(made.run)
+            if made.made:
+                self._begin(made.running)
             if old is not None:
                 self._begin(self._close, old)
         for name, old in before.items():
@@ -257,10 +315,11 @@ class Providers(Mapping[str, Provider]):
         return renewed
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """The services of all of them, until cancelled."""
+        """The services of all that were asked, until cancelled."""
         async with trio.open_nursery() as self._services:
             for hosted in self._current.values():
-                await self._services.start(hosted.run)
+                if hosted.made:
+                    await hosted.running()
             task_status.started()
             await trio.sleep_forever()
 
@@ -268,13 +327,17 @@ class Providers(Mapping[str, Provider]):
         for hosted in self._current.values():
             await hosted.aclose()
 
+    async def _start(self, hosted: _Hosted) -> None:
+        if self._services is not None:
+            await self._services.start(hosted.run)
+
     def _begin(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         if self._services is not None:
             self._services.start_soon(task, *args)
 
     def _list_pullers(self) -> None:
         self.pullers.clear()
-        self.pullers.update({name: one.inner for name, one in self._current.items() if isinstance(one.inner, OllamaProvider)})
+        self.pullers.update({name: hosted for name, hosted in self._current.items() if _fetches(name, self._config)})
 
     async def _close(self, hosted: _Hosted) -> None:
         """Not while anything is open: a reply that goes on, or a request that tries again."""

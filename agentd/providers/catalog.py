@@ -113,6 +113,20 @@ class Catalog:
         return ModelData(**_bounded({**fields, **told}, told, self._cap))
 
 
+def capabilities(data: ModelData) -> tuple[str, ...]:
+    """As in `ModelInfo`."""
+    words = {
+        "tools": data.tools == "native",
+        "emulated-tools": data.tools == "emulated",
+        "images": data.images,
+        "files": data.files,
+        "schema": data.schema == "native",
+        "emulated-schema": data.schema == "emulated",
+        "reasoning": data.thinking,
+    }
+    return tuple(word for word, there in words.items() if there)
+
+
 def _table(provider: str, model: str) -> dict[str, Any]:
     """What is known without the configuration."""
     free = Price(input=0.0, output=0.0, cached=0.0) if provider in OWN_MACHINE and not model.endswith("-cloud") else None

@@ -20,7 +20,7 @@ import trio
 from attrs import evolve
 
 from agentd.ports import ModelLimits, Prompt, Stream
-from agentd.providers.catalog import Catalog, ModelData
+from agentd.providers.catalog import Catalog, ModelData, capabilities
 from agentd.providers.chat_errors import retry_after
 from agentd.providers.dialect import Dialect, Listed
 from agentd.providers.http1 import HttpError, Slow, Stale
@@ -229,20 +229,6 @@ class Endpoint:
         if message == error.message:
             return error
         return type(error)(message, retry_after=error.retry_after, **error.details)
-
-
-def capabilities(data: ModelData) -> tuple[str, ...]:
-    """As in `ModelInfo`."""
-    words = {
-        "tools": data.tools == "native",
-        "emulated-tools": data.tools == "emulated",
-        "images": data.images,
-        "files": data.files,
-        "schema": data.schema == "native",
-        "emulated-schema": data.schema == "emulated",
-        "reasoning": data.thinking,
-    }
-    return tuple(word for word, there in words.items() if there)
 
 
 def _bounded(data: ModelData, context: int) -> ModelData:

@@ -16,9 +16,8 @@ import trio
 from attrs import evolve
 
 from agentd.ports import ModelLimits, Prompt, Spawner, Stream
-from agentd.providers.catalog import Catalog, ModelData
+from agentd.providers.catalog import Catalog, ModelData, capabilities
 from agentd.providers.chat_request import ChatRequests
-from agentd.providers.endpoint import capabilities
 from agentd.providers.llama_file import NoModel
 from agentd.providers.local_files import EMBEDDED_NAME, LocalFiles
 from agentd.providers.local_model import LocalModel, Served

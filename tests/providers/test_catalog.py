@@ -124,7 +124,7 @@ def test_configuration_over_table() -> None:
 
 
 def test_an_override_that_names_a_model_makes_it_known() -> None:
-    """Who sets parameters of a model by its name knows it; a pattern says nothing about one model, unless it is how much it takes."""
+    """Who sets parameters of a model by its name knows it; a pattern says nothing of one, unless it is what it takes."""
     catalog = Catalog({"mine/a": {"effort": "low"}, "mine/*": {"temperature": 0.0}, "*/c*": {"context": 8000}})
     assert catalog.find("mine", "a").known
     assert catalog.find("mine", "c1").known
