@@ -77,6 +77,7 @@ async def emulating(
 ) -> AsyncIterator[tuple[ScriptedModelServer, Provider]]:
     """The same behind what makes up for missing tools and schemas."""
     async with over_http(case, script, timeouts, able=able) as (server, endpoint):
+        assert isinstance(endpoint, Endpoint)
         yield server, Emulating(endpoint, case.catalog(able=able))
 
 

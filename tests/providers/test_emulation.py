@@ -11,13 +11,18 @@ import jsonschema
 import pytest
 import trio
 from attrs import evolve
+from hypothesis import given, settings
 
+from agentd.core.prompt import paired
 from agentd.ports import Delta, Message, ModelLimits, PartStart, PartText, Prompt, Stop, Stream, ToolSpec
 from agentd.providers.catalog import Catalog
+from agentd.providers.emulated_request import emulate
 from agentd.providers.emulation import Emulating
 from agentwire.config import Timeouts
 from agentwire.errors import BadRequest
 from agentwire.types import BlobRef, Image, ModelInfo, Text, ToolCall, ToolResult
+from tests.conformance.histories import BLOBS, histories
+from tests.conformance.providers import CASES, Case
 from tests.providers.scenes import Whole, whole
 
 LOOK = ToolSpec(
@@ -233,6 +238,22 @@ async def test_a_half_answer_goes_on() -> None:
     reply, sent = await ask(Host('{"answer": "x"}'), prompt(user("hello"), Message("assistant", ()), tools=[LOOK], continuing=True))
     assert sent.schema is not None
     assert reply.text == "x"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("small", [False, True])
+@settings(max_examples=15)
+@given(history=histories())
+def test_every_history_is_a_valid_request(case: Case, small: bool, history: Sequence[Message]) -> None:
+    """Whatever was recorded, up to any point: what becomes of it has no calls, and every host takes it."""
+    dialect, data = case.dialect(""), case.catalog().find(case.provider, case.model)
+    for end in range(1, len(history) + 1):
+        messages = paired(history[:end])
+        asked = prompt(*messages, tools=[LOOK, ROLL], blobs=BLOBS, continuing=messages[-1].role == "assistant")
+        emulated = emulate(asked, evolve(data, tools="emulated"), small=small)
+        assert emulated is not None
+        assert not any(message.calls for message in emulated.prompt.messages)
+        case.valid(json.loads(b"".join(dialect.encode(evolve(emulated.prompt, model=case.model), data))))
 
 
 # --- very small models -----------------------------------------------------------------------------------------------------------
