@@ -39,7 +39,8 @@ from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.functions import FunctionTools
-from agentd.wiring_models import Providers, aliases_of
+from agentd.wiring_models import aliases_of
+from agentd.wiring_providers import Providers
 from agentwire import __version__
 from agentwire.config import Config
 from agentwire.config_models import DEFAULT_MODELS
