@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from agentd.core.balance import Balance
-from agentd.core.health import LONGEST_WAIT, Endpoint, Health, Target, action_for, at_once
+from agentd.core.health import LONGEST_WAIT, Attempt, Endpoint, Health, Target, action_for, at_once
 from agentd.core.routes import Candidate, Route
 from agentd.core.seam import Seam, kept_text
-from agentd.ports import Build, Delta, ModelLimits, Prompt, Provider, Sleeper, Spent
-from agentwire.errors import AgentError, BudgetExceeded, ContextTooLong, ProviderError
+from agentd.ports import Build, Delta, ModelLimits, Prompt, Provider, Sleeper, Spent, Stop
+from agentwire.errors import AgentError, BudgetExceeded, ContextTooLong, ProviderError, Refused
 
 log = structlog.get_logger()
 
@@ -29,6 +29,9 @@ ATTEMPTS = 6
 """Of one request, over all endpoints; what one endpoint gets of them is in health.ACTIONS."""
 _FIRST_WAIT = 0.25  # seconds, doubled with each failure; twice as long at most, by chance
 _SPREAD = 2.0  # seconds at most, so that not all sessions come back to a host at the same moment
+
+_REFUSED = Stop("refused")
+"""A reply that is nothing but this is no answer: another vendor may give one."""
 
 Sink = Callable[[Sequence[Delta]], None]
 
@@ -59,6 +62,28 @@ class _Failure:
     candidate: Candidate
     error: AgentError
     asked: bool = True
+
+
+@define(eq=False)
+class _Reply:
+    """What one attempt gives, on its way to `sink`. `given`: some of the reply went there; `refused`: it was nothing but a refusal."""
+
+    sink: Sink
+    seam: Seam
+    health: Health
+    attempt: Attempt
+    given: bool = False
+    refused: bool = False
+
+    def give(self, deltas: Sequence[Delta]) -> None:
+        if self.seam.open:
+            deltas = self.seam.feed(deltas)
+        if not self.given and (first := next((delta for delta in deltas if not isinstance(delta, Spent)), None)):
+            self.health.answered(self.attempt)
+            self.health.end(self.attempt)
+            self.given, self.refused = first != _REFUSED, first == _REFUSED
+        if not self.refused:
+            self.sink(deltas)
 
 
 class Request:
@@ -160,35 +185,25 @@ class Request:
         Resource handling: the exchange, the probe and the place among the open streams are given back however it ends.
         """
         router, candidate = self._router, endpoint.candidate
+        provider, asked = router.providers[candidate.provider], evolve(prompt, model=candidate.model, key=endpoint.key)
         seam = Seam(kept_text(prompt), prefill=router.limits_of(candidate).prefill)
-        given = False
         self._attempts[endpoint] += 1
         router.asks(endpoint)
         attempt = router.health.begin(endpoint, router.now())
         router.balance.busy[candidate] += 1
-
-        def give(deltas: Sequence[Delta]) -> None:
-            nonlocal given
-            if seam.open:
-                deltas = seam.feed(deltas)
-            if not given and any(not isinstance(delta, Spent) for delta in deltas):
-                given = True
-                router.health.answered(attempt)
-                router.health.end(attempt)
-            sink(deltas)
-
+        reply = _Reply(sink, seam, router.health, attempt)
         try:
-            async with router.providers[candidate.provider].stream(
-                evolve(prompt, model=candidate.model, key=endpoint.key)
-            ) as stream:
-                await stream.drain(give)
+            async with provider.stream(asked) as stream:
+                await stream.drain(reply.give)
             router.health.completed(attempt)
+            if reply.refused:
+                raise Refused(f"{candidate} refused to answer this")
             return True
         except ProviderError as error:
-            self._learn(endpoint, error, router.health.failed(attempt, error, router.now()), given=given)
-            if given and self.over:
+            self._learn(endpoint, error, router.health.failed(attempt, error, router.now()), given=reply.given)
+            if reply.given and self.over:
                 raise self._conclusion(router.now()) from error
-            if given:
+            if reply.given:
                 raise
             return False
         finally:

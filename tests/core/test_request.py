@@ -198,6 +198,18 @@ async def test_what_the_vendor_refuses_goes_to_another_vendor(autojump_clock: Cl
     assert bench.asked == ["a1", "b1"]
 
 
+async def test_a_refusal_without_a_word_is_one(autojump_clock: Clock) -> None:
+    """Some vendors end their reply like that; what was said before it is an answer."""
+    nothing = Play(Spent(Usage(input=3)), Stop("refused"))
+    bench = Bench(Host("a", nothing), Host("b"))
+    assert (await bench.ask("a/x,b/y"))[-3:] == list(ANSWER)
+    with pytest.raises(Refused, match="a/x refused to answer this"):
+        await bench.ask("a/x")
+    assert (bench.asked, bench.router.circuits()) == (["a2", "b1"], ())
+    words_first = Bench(Host("a", Play(*words("No."), Stop("refused"))), Host("b"))
+    assert await words_first.ask("a/x,b/y") == [*words("No."), Stop("refused")]
+
+
 async def test_a_wrong_request_goes_to_another_model(autojump_clock: Clock) -> None:
     """With whatever key, it would be as wrong."""
     bench = Bench(Host("a", failing(BadRequest), OK, keys=2))
