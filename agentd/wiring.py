@@ -48,7 +48,7 @@ from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
 
 _DAY = 86400.0
-_DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY, then `agentctl daemon restart`."
+_DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY or another key, then `agentctl daemon restart`."
 
 
 class WallClock:
