@@ -15,6 +15,7 @@ from attrs import evolve
 from agentd.ports import Message
 from agentwire.errors import BadRequest, ProviderDown
 from agentwire.types import Text, ToolCall, ToolResult
+from tests.conformance.providers import CASES
 from tests.fakes.model_rules import Rule, by_rules, load_rules
 from tests.fakes.model_script import Call, Cut, Drop, Fail, Reply, Say, Spend, Tokens, error, text
 from tests.providers.scenes import HELLO, ask, wired
@@ -58,6 +59,28 @@ async def test_a_cut_reply_is_continued(said: str) -> None:
         rest = await ask(provider, half)
         assert said + rest.text == "one two three four"
         assert rest.stop == "tool_calls"
+
+
+@pytest.mark.parametrize("name", ["chat", "responses", "messages", "ollama"])
+async def test_rules_hold_in_every_dialect(name: str) -> None:
+    """What was said, how many results followed, and what there is of a cut reply, is seen whatever the words for it are."""
+    case = next(case for case in CASES if case.name == name)
+    rules = [
+        Rule(Reply([Say("found "), Say("it"), Cut()]), match="^look!$", after_tools=1),
+        Rule(Reply([Call("look")]), match="^look!$", after_tools=0),
+    ]
+    looking = evolve(HELLO, model=case.model, messages=[*HELLO.messages, Message("user", (Text(text="look!"),))])
+    looked = evolve(looking, messages=[*looking.messages, CALL, RESULT])
+    half = evolve(looked, messages=[*looked.messages, Message("assistant", (Text(text="found "),))], continuing=True)
+    async with case.wired(by_rules(rules)) as (server, provider):
+        assert (await ask(provider, looking)).stop == "tool_calls"
+        with pytest.raises(ProviderDown):
+            await ask(provider, looked)
+        assert (await ask(provider, half)).text == "it"
+        with pytest.raises(BadRequest, match="no rule"):
+            await ask(provider, evolve(HELLO, model=case.model))
+        assert [seen.after_tools for seen in server.seen] == [0, 1, 1, 0]
+        assert [seen.partial.rstrip() for seen in server.seen] == ["", "", "found", ""]  # Anthropic takes no space at its end
 
 
 def test_rules_from_json() -> None:
