@@ -20,7 +20,8 @@ COMMANDS = {
     "chat": "talk to the agent in this terminal (what `agentctl` alone does)",
     "run": "one prompt in, the answer out: for scripts and pipes",
     "session": "list, show, fork, export, configure and erase sessions",
-    "model": "list the models, fetch the embedded one",
+    "model": "list the models, fetch some",
+    "test-model": "try a model: connection, speed, tools, usage, and what to do about what fails",
     "usage": "tokens and money, and what is left of the budgets",
     "status": "how the daemon is",
     "daemon": "run, start, stop and restart the daemon, read its log",
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     noun, rest = choose(sys.argv[1:] if argv is None else argv)
     if noun in ("help", ""):
         return _help(error="" if noun else rest[0])
-    command = import_module(f"agentctl.commands.{noun}")
+    command = import_module(f"agentctl.commands.{noun.replace('-', '_')}")
     args = arguments.parse(command.parser(), rest)
     os.environ.update(anchored(os.environ))
     paths = locate(os.environ, os.getuid())

@@ -62,7 +62,7 @@ def test_status_is_light() -> None:
 SESSION_VERBS = [f"session.{module}" for module in ("listing", "reading", "changing", "settings", "files")]
 
 
-@pytest.mark.parametrize("command", ["run", "session", *SESSION_VERBS, "daemon", "config", "model", "paths"])
+@pytest.mark.parametrize("command", ["run", "session", *SESSION_VERBS, "daemon", "config", "model", "test_model", "paths"])
 def test_other_commands_load_no_library(command: str) -> None:
     """The commands of a script stay on the standard library too."""
     assert loaded_by(f"import agentctl.commands.{command}") & STANDARD_ONLY == set()

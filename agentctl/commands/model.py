@@ -10,8 +10,24 @@ from agentwire.errors import InvalidParams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
+    from typing import Any
 
     from agentwire.paths import Paths
+
+_SHOWN = 40
+"""Rows on a terminal, unless more are wanted."""
+_LEAST = 10
+"""Rows of what hosts list, however many are known."""
+_LETTERS = {
+    "tools": "T",
+    "emulated-tools": "t",
+    "images": "I",
+    "files": "F",
+    "schema": "S",
+    "emulated-schema": "s",
+    "reasoning": "R",
+}
 
 
 def parser() -> ArgumentParser:
@@ -19,8 +35,14 @@ def parser() -> ArgumentParser:
     made = arguments.make("agentctl model", "models", "agentctl model list\nagentctl model pull")
     group = arguments.verbs(made)
     listed = arguments.verb(
-        group, "list", "the models that can be named with --model", "agentctl model list\nagentctl model list --json"
+        group,
+        "list",
+        "the models that can be named with --model: what they take, what they cost, how they are",
+        "agentctl model list\nagentctl model list --refresh claude\nagentctl model list --json | jq '.[].id'",
     )
+    listed.add_argument("filter", metavar="FILTER", nargs="?", default="", help="only models with this in their name")
+    listed.add_argument("--refresh", action="store_true", help="ask the hosts anew which models they have")
+    listed.add_argument("--all", action="store_true", help="on a terminal, too, all that the hosts list")
     arguments.add_json(listed)
     pulled = arguments.verb(
         group,
@@ -40,16 +62,80 @@ def main(paths: Paths, args: Namespace) -> int:
 def _list(paths: Paths, args: Namespace) -> int:
     out = Output(args)
     with Client.connect(paths) as client:
-        models = client.call("model/list", {})["models"]
+        models = client.call("model/list", {"refresh": args.refresh})["models"]
+    found = [model for model in models if _matches(model, args.filter.casefold())]
     if args.json:
-        out.document(models)
+        out.document(found)
         return 0
-    rows = []
-    for model in models:
-        state = "default" if model["default"] else "" if model["available"] else "not available"
-        rows.append((model["id"], f"{model['context']}" if model["context"] else "", state, model["note"]))
-    out.table(("MODEL", "CONTEXT", "STATE", "NOTE"), rows)
+    shown = found if args.all or args.filter or not out.tty else _first(found)
+    out.table(("MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE", "NOTE"), map(_row, shown), right=(1, 2, 3))
+    if len(shown) < len(found):
+        out.note(f"and {len(found) - len(shown)} more that the hosts list; --all shows them")
+    if out.tty and shown:
+        out.note("PRICE in $ for a million tokens, in/out; CAN T tools, I images, F files, S schemas, R reasoning, small: emulated")
     return 0
+
+
+def _matches(model: Mapping[str, Any], text: str) -> bool:
+    return any(text in name.casefold() for name in (model["id"], *model.get("candidates", ())))
+
+
+def _first(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is configured or known, as many of the others as fit, and whoever did not answer."""
+    room = max(_SHOWN - sum(model.get("source") != "discovered" for model in models), _LEAST)
+    shown = []
+    for model in models:
+        listed = model.get("source") == "discovered" and not model["id"].endswith("/")
+        room -= listed
+        if not listed or room >= 0:
+            shown.append(model)
+    return shown
+
+
+def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        model["id"],
+        _tokens(model["context"]),
+        _tokens(model.get("max_output", 0)),
+        _price(model),
+        _can(model),
+        _state(model),
+        _note(model),
+    )
+
+
+def _tokens(count: int) -> str:
+    """`128k`, `1M`; empty if unknown."""
+    if count < 1000:
+        return str(count or "")
+    return f"{count / 1e6:.3g}M" if count >= 999_500 else f"{count / 1000:.0f}k"
+
+
+def _price(model: Mapping[str, Any]) -> str:
+    price = model.get("price")
+    if price is None:
+        return "" if model.get("candidates") or model["id"].endswith("/") else "?"
+    return f"{price['input']:g}/{price['output']:g}" if price["input"] or price["output"] else "free"
+
+
+def _can(model: Mapping[str, Any]) -> str:
+    words = model.get("capabilities", ())
+    return "".join(letter for word, letter in _LETTERS.items() if word in words)
+
+
+def _state(model: Mapping[str, Any]) -> str:
+    health = model.get("health", "").rpartition(": ")[2]
+    words = ["default"] if model["default"] else []
+    if health or not model["available"]:
+        words.append(health.replace("_", " ") or "not available")
+    return ", ".join(words)
+
+
+def _note(model: Mapping[str, Any]) -> str:
+    if candidates := model.get("candidates"):
+        return f"{', '.join(candidates)} ({model['note']})"
+    guess = "" if model.get("known", True) or model["id"].endswith("/") else "limits are a guess"
+    return "; ".join(filter(None, (model["note"], guess)))
 
 
 def _pull(paths: Paths, args: Namespace) -> int:

@@ -149,7 +149,7 @@ def test_daemon_status_starts_nothing(home: Path) -> None:
 def test_models_and_settings(home: Path) -> None:
     """Tab-separated in a pipe, lists as JSON; warnings of the configuration on stderr."""
     with FakeDaemon(home, answers=ANSWERS):
-        assert agentctl(home, "model", "list").out == "fake/one\t4096\tdefault\tsmall\n"
+        assert agentctl(home, "model", "list").out == "fake/one\t4k\t\t?\t\tdefault\tsmall\n"
         assert agentctl(home, "model", "list", "--json").document == [MODEL]
         shown = agentctl(home, "config", "show")
         assert agentctl(home, "config", "show", "--json").document == VALUES
