@@ -66,7 +66,7 @@ class _Failure:
 
 @define(eq=False)
 class _Reply:
-    """What one attempt gives, on its way to `sink`. `given`: some of the reply went there; `refused`: there is nothing else in it."""
+    """What one attempt gives, on its way to `sink`. `given`: some of it went there; `refused`: it was nothing but a refusal."""
 
     sink: Sink
     seam: Seam
