@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,8 @@ import trio
 from attrs import evolve
 from openai.types.responses import Response, ResponseOutputItem, ResponseStreamEvent
 
-from agentd.ports import Message
+from agentd.core.router import Router
+from agentd.ports import Delta, Message
 from agentd.providers.catalog import Catalog
 from agentd.providers.endpoint import Endpoint
 from agentd.providers.responses_decoder import ResponsesDecoder
@@ -22,7 +24,7 @@ from agentwire.config import ProviderConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown
 from agentwire.types import PartKind, Reasoning, StopReason, Text, Usage
 from tests.conformance.valid_responses import valid
-from tests.fakes.model_script import Answer, Call, Cite, Raw, Redacted, Reply, Say, Spend, Think, Tokens, error, text
+from tests.fakes.model_script import Answer, Call, Cite, Fail, Raw, Redacted, Reply, Say, Spend, Think, Tokens, error, text
 from tests.fakes.model_server import ScriptedModelServer, serve
 from tests.fakes.voices.responses import ResponsesVoice
 from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, body, whole
@@ -197,6 +199,22 @@ async def test_thoughts_that_the_vendor_cannot_open() -> None:
     assert b"xyz" in b"".join(dialect.encode(prompt, data))
     assert isinstance(dialect.refused("the host", 400, unwanted(None, "invalid_encrypted_content")), ProviderDown)
     assert b"xyz" not in b"".join(dialect.encode(prompt, data))
+
+
+async def test_neither_costs_a_turn() -> None:
+    """The router asks again at once, and leaves nobody alone for it."""
+    refusals = [
+        Fail(400, json.dumps(unwanted("reasoning.summary", "unsupported_value"))),
+        Fail(400, json.dumps(unwanted(None, "invalid_encrypted_content"))),
+    ]
+    async with wired([*refusals, text("hi")]) as (server, endpoint):
+        router = Router({"openai": endpoint}, f"openai/{THINKER.model}")
+        given: list[Delta] = []
+        await router.request("").drain(lambda _model, _limits: THINKER, given.extend)
+        assert (whole(given).text, len(server.seen), router.circuits()) == ("hi", 3, ())
+        sent: Any = server.seen[2].body
+        assert "include" not in sent
+        assert "summary" not in sent["reasoning"]
 
 
 @pytest.mark.parametrize(
