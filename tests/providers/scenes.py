@@ -87,10 +87,10 @@ def body(reply: Reply, voice: type[Voice] = ChatVoice) -> bytes:
     return bytes(out)
 
 
-def chat(url: str = "", *keys: str, name: str = "openai", timeouts: Timeouts | None = None, context: int = 0) -> Endpoint:
+def chat(url: str = "", *keys: str, name: str = "openai", timeouts: Timeouts | None = None, **config: Any) -> Endpoint:
     """An endpoint that speaks Chat Completions; its vendor's own without a `url`."""
-    config = ProviderConfig(api_keys=keys, base_url=url, context=context)
-    return Endpoint(name, ChatDialect(name, url), config, timeouts or Timeouts(), Catalog())
+    told = ProviderConfig(api_keys=keys, base_url=url, **config)
+    return Endpoint(name, ChatDialect(name, url), told, timeouts or Timeouts(), Catalog())
 
 
 @asynccontextmanager

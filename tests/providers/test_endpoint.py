@@ -1,20 +1,21 @@
-"""The provider against a real HTTP server: requests, replies, connections, listing. What goes wrong: test_endpoint_faults.py."""
+"""The endpoint against a real HTTP server, beyond what every provider promises (tests/conformance/test_provider.py): keys, headers,
+connections, listing. What goes wrong: test_endpoint_faults.py."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import pytest
 import trio
 from attrs import evolve
 
-from agentd.ports import Delta, Message
 from agentd.providers.chat_dialect import VENDORS
-from agentwire.errors import AuthFailed, BadRequest, ProviderDown
-from agentwire.types import Text, Usage
-from tests.fakes.model_script import Fail, Hang, Reply, Say, Silent, Tokens, text
+from agentwire.config import Timeouts
+from agentwire.errors import AuthFailed, BadRequest, ProviderDown, ProviderTimeout
+from agentwire.types import Usage
+from tests.fakes.model_script import Fail, Hang, Reply, Say, Silent, text
 from tests.fakes.model_server import serve
-from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, chat, whole, wired
+from tests.fakes.raw_server import Do, raw_server
+from tests.providers.exchanges import ASK
+from tests.providers.scenes import HELLO, KEY, RICH, Whole, ask, chat, wired
 
 ENDLESS = Reply([Say("once upon a time "), Hang()])
 
@@ -48,28 +49,6 @@ async def test_request() -> None:
         assert [message["content"] for message in seen.messages] == ["be brief", "hello"]
 
 
-async def test_tokens_that_arrive_together_are_one_call_of_the_sink() -> None:
-    """The cost follows the reads: far fewer calls than tokens."""
-    calls: list[Sequence[Delta]] = []
-    async with wired([Reply([Tokens(2000)])]) as (_, provider), provider.stream(HELLO) as stream:
-        await stream.drain(calls.append)
-    assert len(calls) < 100
-
-
-async def test_nothing_is_held_back_to_make_a_bigger_batch() -> None:
-    """The sink has all words that came while the server keeps the next to itself."""
-    calls: list[Delta] = []
-    async with wired([Reply([Say("one two "), Hang()])]) as (_, provider), trio.open_nursery() as nursery:
-
-        def sink(deltas: Sequence[Delta]) -> None:
-            calls.extend(deltas)
-            if whole(calls).text == "one two ":
-                nursery.cancel_scope.cancel()
-
-        async with provider.stream(HELLO) as stream:
-            await stream.drain(sink)
-
-
 async def test_connections_are_used_again() -> None:
     """Ten requests, one after the other, one connection; also after an error status."""
     async with wired([text("hi"), Fail(400), text("again")]) as (server, provider):
@@ -80,17 +59,6 @@ async def test_connections_are_used_again() -> None:
             await ask(provider)
         assert len(server.seen) == 10
         assert server.connections == 1
-
-
-async def test_many_at_once() -> None:
-    """A hundred streams of one provider do not wait for each other; afterwards their connections serve the next hundred."""
-    async with wired([Reply([Tokens(20, delay=0.001)])]) as (server, provider):
-        for _ in range(2):
-            async with trio.open_nursery() as nursery:
-                for _ in range(100):
-                    nursery.start_soon(ask, provider)
-    assert len(server.seen) == 200
-    assert server.connections == 100
 
 
 async def test_cancelling_closes_the_exchange() -> None:
@@ -117,35 +85,6 @@ async def test_cancelling_before_the_answer() -> None:
         await server.requests(1)
         nursery.cancel_scope.cancel()
     assert len(server.seen) == 1
-
-
-async def test_leaving_without_draining_closes_the_exchange() -> None:
-    async with wired([ENDLESS]) as (server, provider):
-        async with provider.stream(HELLO):
-            pass
-        await server.gone(1)
-
-
-async def test_exception_of_the_sink_ends_the_exchange_and_is_raised() -> None:
-    """A reply that grew too long is broken off by whoever takes it."""
-
-    def full(deltas: Sequence[Delta]) -> None:
-        raise RuntimeError("enough")
-
-    async with wired([ENDLESS]) as (server, provider):
-        with pytest.raises(RuntimeError, match="enough"):
-            async with provider.stream(HELLO) as stream:
-                await stream.drain(full)
-        await server.gone(1)
-
-
-async def test_continuing_a_cut_reply() -> None:
-    """The partial text goes back with the request to go on."""
-    half = Message("assistant", (Text(text="Once upon"),))
-    async with wired([text(" a time")]) as (server, provider):
-        prompt = evolve(HELLO, messages=[*HELLO.messages, half], continuing=True)
-        assert (await ask(provider, prompt)).text == " a time"
-        assert server.seen[0].partial == "Once upon"
 
 
 async def test_without_key() -> None:
@@ -224,3 +163,71 @@ async def test_no_answer_and_no_key_in_the_environment_matter(monkeypatch: pytes
         assert (await ask(provider)).text == "hi"
         assert server.seen[0].headers["authorization"] == "Bearer none"
         await provider.aclose()
+
+
+# --- keys and headers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_keys_share_connections() -> None:
+    """Each request goes with its key, over the connections of all; the list is asked for with the first."""
+    async with wired([text("hi")], keys=("sk-one", "sk-two")) as (server, provider):
+        assert provider.keys == 2
+        for key in (0, 1, 1, 0):
+            await ask(provider, evolve(HELLO, key=key))
+        await provider.models()
+        assert [seen.headers["authorization"].removeprefix("Bearer sk-") for seen in server.seen] == ["one", "two", "two", "one"]
+        assert server.connections == 1
+
+
+async def test_further_headers() -> None:
+    """Go with every request, also before those of the SDK: a gateway may want another way to sign in."""
+    headers = {"x-team": "blue", "Authorization": "Basic abc"}
+    async with serve([text("hi")]) as server:
+        provider = chat(server.url, "sk-one", headers=headers)
+        await ask(provider)
+        assert (server.seen[0].headers["x-team"], server.seen[0].headers["authorization"]) == ("blue", "Basic abc")
+        await provider.aclose()
+
+
+async def test_the_list_is_asked_for_as_the_sdk_would() -> None:
+    """With the key and for JSON, over the connection that is there; a body it has not."""
+    listed = b'{"data": [{"id": "a"}]}'
+    async with raw_server([ASK, b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(listed), listed)]) as server:
+        provider = chat(f"http://127.0.0.1:{server.port}/v1", KEY)
+        assert [info.id for info in await provider.models()] == ["openai/a"]
+        await provider.aclose()
+    head = server.requests[0].lower()
+    assert head.startswith(b"get /v1/models http/1.1\r\n")
+    assert f"authorization: bearer {KEY}".encode() in head
+    assert b"accept: application/json" in head
+    assert b"content-type" not in head
+
+
+async def test_the_list_without_an_end() -> None:
+    """A host that sends and sends is left."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n"
+    async with raw_server([ASK, head + b"x" * (17 << 20), Do.HANG]) as server:
+        provider = chat(f"http://127.0.0.1:{server.port}/v1", KEY)
+        with pytest.raises(ProviderDown, match="its answer is longer than 16 MiB"):
+            await provider.models()
+        await provider.aclose()
+
+
+# --- the configuration changes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_new_time_limits(warm: bool) -> None:
+    """Hold for the requests from then on, also the one to connect."""
+    async with raw_server([Do.HANG]) as server:
+        provider = chat(f"https://127.0.0.1:{server.port}/v1", KEY)
+        if warm:
+            await provider.prewarm()
+        provider.reconfigure(Timeouts(connect=0.03))
+        with pytest.raises(ProviderTimeout, match=r"did not accept a connection within 0\.03 s"):
+            await ask(provider)
+        await provider.aclose()
+
+
+def test_password_in_the_address_is_not_shown() -> None:
+    assert chat("http://user:word@localhost:1/v1").status() == ("idle", "http://localhost:1/v1")
