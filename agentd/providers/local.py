@@ -218,7 +218,7 @@ class LocalProvider:
         else:
             try:
                 file = self._files.read(name)
-                note, available = f"{file.bytes / 1e9:.1f} GB{file.name and f', {file.name}'}", True
+                note, available = f"{_size(file.bytes)}{file.name and f', {file.name}'}", True
             except NoModel as error:
                 note, available = str(error), False
         return ModelInfo(
@@ -237,6 +237,10 @@ def _shown(model: LocalModel) -> str:
     """One process, for `agentctl status`."""
     assert model.child is not None
     return f"{model.served.name}: pid {model.child.pid}, {model.users} open{_memory(model.child.pid)}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _memory(pid: int) -> str:

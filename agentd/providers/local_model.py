@@ -9,6 +9,7 @@ whose life begins when the last one's has ended.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import sys
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import frozen
@@ -35,6 +36,9 @@ SLOT_CONTEXT = 16_384  # tokens; a model with a larger context has one slot
 START_LIMIT = 60.0  # seconds to load; takes 0.5 from a warm page cache
 DISK = 20_000_000  # bytes a second that a slow disk gives: as much longer may a large model take
 DEATHS, DEATHS_WITHIN = 5, 60.0  # that many unasked exits within so many seconds: no more starts until some are forgotten
+
+# What llama.cpp says of a file that it cannot load, among 20 other lines.
+_REASON: Final = re.compile("error loading model: (.+)")
 
 # What the child may see of our environment: where programs, libraries and the user's packages are. Never a key.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
@@ -214,7 +218,9 @@ class LocalModel:
 
     def _died(self, process: Process, what: str) -> ProviderDown:
         """Count an end that nobody asked for."""
-        words = " ".join(process.stderr_tail().split())[-500:]
+        said = process.stderr_tail()
+        reason = _REASON.search(said)
+        words = reason[1] if reason else " ".join(said.split())[-500:]
         self._last_words = f"{what}: {words}" if words else f"{what}."
         self._deaths.append(trio.current_time())
         return ProviderDown(self._last_words)
