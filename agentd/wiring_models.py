@@ -40,8 +40,8 @@ def catalog_of(config: Config) -> Catalog:
     hosts = {f"{name}/*": {"context": one.context} for name, one in config.providers.remote.items() if one.context}
     told = {name: one.told for name, one in config.parameters.items()}
     overrides = {name: {**hosts.get(name, {}), **told.get(name, {})} for name in (*hosts, *told)}
-    elsewhere = [name for name, one in config.providers.remote.items() if _elsewhere(name, one)]
-    return Catalog(overrides, cap=config.max_context, elsewhere=elsewhere)
+    unpriced = [name for name, one in config.providers.remote.items() if elsewhere(name, one)]
+    return Catalog(overrides, cap=config.max_context, elsewhere=unpriced)
 
 
 def aliases_of(config: Config) -> dict[str, Alias]:
@@ -56,7 +56,8 @@ def aliases_of(config: Config) -> dict[str, Alias]:
     }
 
 
-def _elsewhere(name: str, config: ProviderConfig) -> bool:
+def elsewhere(name: str, config: ProviderConfig) -> bool:
+    """Whether it has a vendor's name, but is at another address: with other models and other prices."""
     return name in VENDORS and bool(config.base_url) and not _official(name, config)
 
 

@@ -17,7 +17,7 @@ from attrs import evolve
 from agentd.ports import Fetched, ModelLimits, Prompt, Provider, Puller, Stream
 from agentd.providers.catalog import Catalog, capabilities
 from agentd.providers.catalog_data import TABLES
-from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, fetches, identity, made, names, wanted
+from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, elsewhere, fetches, identity, made, names, wanted
 from agentwire.config import Config
 from agentwire.types import ModelInfo, ProviderStatus
 
@@ -164,9 +164,10 @@ class Providers(Mapping[str, Provider]):
         )
 
     def built_in(self) -> Sequence[ModelInfo]:
-        """Of the vendors that have a key: what runs on one's own machine is what was fetched."""
-        asked = [name for name in VENDORS if name in self._current and self._current[name].shown]
-        return [self.described(name, row[0]) for name in asked for row in TABLES.get(name, ()) if "*" not in row[0]]
+        """Of the vendors that have a key, at their own address, the newest first. On one's own machine is only what was fetched."""
+        remote = self._config.providers.remote
+        asked = [name for name in VENDORS if self._current[name].shown and not elsewhere(name, remote[name])]
+        return [self.described(name, row[0]) for name in asked for row in reversed(TABLES[name]) if "*" not in row[0]]
 
     def named(self) -> Sequence[str]:
         return [name for name in self._config.parameters if "*" not in name and "/" in name]

@@ -99,6 +99,23 @@ def test_only_what_is_configured_is_shown() -> None:
     assert set(providers.pullers) == {"ollama"}
 
 
+def test_what_is_known_without_asking() -> None:
+    """The models of vendors that have a key, at their own address; what the configuration says of single ones."""
+    config = configure(
+        '[parameters."lab/*"]\ntools = "none"\n[parameters."openai/gpt-5"]\ncontext = 5000',
+        OPENAI_API_KEY="k",
+        DEEPSEEK_API_KEY="k",
+        DEEPSEEK_BASE_URL="http://127.0.0.1:9",
+    )
+    known = Providers(config)
+    found = {info.id: info for info in known.built_in()}
+    assert {name.partition("/")[0] for name in found} == {"openai"}
+    assert (found["openai/gpt-5"].context, found["openai/gpt-5"].known) == (5000, True)
+    assert not any("*" in name for name in found)
+    assert known.named() == ["openai/gpt-5"]
+    assert known.described("lab", "x").capabilities == ("emulated-schema",)
+
+
 async def test_others_list_nothing() -> None:
     """An Ollama that nobody configured is not asked for its models."""
     async with running(configure()) as providers:

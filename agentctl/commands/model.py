@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
     from agentwire.paths import Paths
 
-_SHOWN = 40
-"""Rows on a terminal, unless more are wanted."""
-_LEAST = 10
-"""Rows of what hosts list, however many are known."""
+_EACH = 12
+"""Models of each provider on a terminal, beside those that are configured, unless all are wanted."""
 _LETTERS = {
     "tools": "T",
     "emulated-tools": "t",
@@ -70,7 +68,7 @@ def _list(paths: Paths, args: Namespace) -> int:
     shown = found if args.all or args.filter or not out.tty else _first(found)
     out.table(("MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE", "NOTE"), map(_row, shown), right=(1, 2, 3))
     if len(shown) < len(found):
-        out.note(f"and {len(found) - len(shown)} more that the hosts list; --all shows them")
+        out.note(f"and {len(found) - len(shown)} more; --all shows them, and so does a part of their name")
     if out.tty and shown:
         out.note("PRICE in $ for a million tokens, in/out; CAN T tools, I images, F files, S schemas, R reasoning, small: emulated")
     return 0
@@ -81,13 +79,14 @@ def _matches(model: Mapping[str, Any], text: str) -> bool:
 
 
 def _first(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is configured or known, as many of the others as fit, and whoever did not answer."""
-    room = max(_SHOWN - sum(model.get("source") != "discovered" for model in models), _LEAST)
+    """What is configured, the first of what else each provider has, and whoever did not answer."""
+    seen: dict[str, int] = {}
     shown = []
     for model in models:
-        listed = model.get("source") == "discovered" and not model["id"].endswith("/")
-        room -= listed
-        if not listed or room >= 0:
+        provider, _, name = model["id"].partition("/")
+        further = model.get("source") != "configured" and bool(name)
+        seen[provider] = seen.get(provider, 0) + further
+        if not further or seen[provider] <= _EACH:
             shown.append(model)
     return shown
 
