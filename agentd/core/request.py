@@ -121,32 +121,35 @@ class Request:
         if not self._order:
             self._order = self._router.order(self._route, self._router.now())
         prompts: dict[Candidate, Prompt] = {}
+        waited = False
         while True:
-            endpoint = await self._next()
+            endpoint, pause = self._choose()
             candidate = endpoint.candidate
-            if candidate not in prompts:
-                try:
-                    prompts[candidate] = build(str(candidate), self._router.limits_of(candidate))
-                except (ContextTooLong, BudgetExceeded) as error:
-                    self._unfit.add(candidate)
-                    self._remember(_Failure(candidate, error, asked=False))
-                    continue
-            self._candidate = candidate
-            if await self._attempt(endpoint, prompts[candidate], sink):
-                return
+            if candidate not in prompts and not self._fits(candidate, build, prompts):
+                waited = False
+            elif pause > 0 and not waited:  # once: another may have come back meanwhile, or it is asked all the same
+                log.info("model_request_waits", model=str(candidate), seconds=round(pause, 3))
+                await self._router.sleep(pause)
+                waited = True
+            else:
+                self._candidate, waited = candidate, False
+                if await self._attempt(endpoint, prompts[candidate], sink):
+                    return
+
+    def _fits(self, candidate: Candidate, build: Build, prompts: dict[Candidate, Prompt]) -> bool:
+        """Whether it can be asked this, which is known before anybody waits for it; then its prompt is among `prompts`."""
+        try:
+            prompts[candidate] = build(str(candidate), self._router.limits_of(candidate))
+        except (ContextTooLong, BudgetExceeded) as error:
+            self._unfit.add(candidate)
+            self._remember(_Failure(candidate, error, asked=False))
+            return False
+        return True
 
     # --- who is asked ------------------------------------------------------------------------------------------------------
 
-    async def _next(self) -> Endpoint:
-        """The endpoint to ask, once it may be asked. Raises what there is to say when there is none."""
-        endpoint, pause = self._choose()
-        if pause > 0:
-            log.info("model_request_waits", model=str(endpoint.candidate), seconds=round(pause, 3))
-            await self._router.sleep(pause)
-            endpoint, _ = self._choose()  # another may have come back meanwhile
-        return endpoint
-
     def _choose(self) -> tuple[Endpoint, float]:
+        """Whom to ask, and the seconds to wait before. Raises what there is to say when there is nobody."""
         now, health = self._router.now(), self._router.health
         usable = self._usable(self._unfit)
         if not usable:

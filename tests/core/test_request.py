@@ -104,6 +104,21 @@ async def test_retry_after_binds_everybody(autojump_clock: Clock) -> None:
     assert [at - bench.hosts["a"].at[0] for at in bench.hosts["a"].at] == pytest.approx([0, 7, 7], abs=0.1)
 
 
+async def test_what_cannot_be_asked_is_not_waited_for(autojump_clock: Clock) -> None:
+    """A budget that refuses the request refuses it now, not when the host is ready again."""
+    bench = Bench(Host("a", failing(RateLimited, retry_after=7), OK))
+    with trio.move_on_after(1):
+        await bench.ask()
+
+    def refuse(_model: str, _limits: ModelLimits) -> Prompt:
+        raise BudgetExceeded("no")
+
+    bench.waits.clear()
+    with pytest.raises(BudgetExceeded):
+        await bench.router.request("a/one").drain(refuse, lambda _: None)
+    assert bench.waits == []
+
+
 async def test_a_host_that_asks_for_too_long_is_left_alone(autojump_clock: Clock) -> None:
     """Over a minute: the error with its time goes to the user at once. Who comes again may ask again."""
     bench = Bench(Host("a", failing(RateLimited, retry_after=61), OK))
