@@ -251,6 +251,8 @@ class Run:
         }
         if error is not None:
             document["error"] = {"code": error.code, "message": error.message, "retryable": error.retryable}
+            if error.retry_after:
+                document["error"]["retry_after"] = error.retry_after
         return document
 
 

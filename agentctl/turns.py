@@ -177,4 +177,4 @@ def failure(finished: Mapping[str, Any]) -> AgentError | None:
     error = finished.get("error")
     if error is None:
         return AgentError(f"the turn was {finished['outcome']}")
-    return BY_CODE.get(error["code"], AgentError)(error["message"])
+    return BY_CODE.get(error["code"], AgentError)(error["message"], retry_after=error.get("retry_after"))

@@ -269,12 +269,20 @@ def test_different_environment_is_one_warning(home: Path) -> None:
     assert run(home, HELLO, "hi", "-q", initialized=differs)[0].err == ""
 
 
-@pytest.mark.parametrize(("error", "code"), [(errors.StorageFull("the disk is full"), 1), (errors.Denied("not you"), 4)])
+REFUSALS = [
+    (errors.StorageFull("the disk is full"), 1),
+    (errors.Denied("not you"), 4),
+    (errors.Overloaded("busy", retry_after=3.0), 1),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), REFUSALS)
 def test_refused_prompt(home: Path, error: errors.AgentError, code: int) -> None:
     """An error before the turn is one line on stderr and a document with --output-format json."""
     answer, _ = run(home, HELLO, "hi", "--output-format", "json", answers={"session/prompt": error})
     assert (answer.code, answer.err) == (code, f"agentctl: error: {error.message}\n")
     assert answer.document["error"]["code"] == error.code
+    assert answer.document["error"].get("retry_after") == error.retry_after
 
 
 def test_without_a_command_a_pipe_is_a_run(home: Path) -> None:

@@ -131,5 +131,7 @@ def test_failure_has_the_exit_code_of_its_cause() -> None:
     """The error of a failed turn is the class that its code names; a done turn has none."""
     error = failure(finished("failed", {"code": "auth_failed", "message": "no", "retryable": False}))
     assert isinstance(error, AuthFailed)
+    later = failure(finished("failed", {"code": "rate_limited", "message": "no", "retryable": True, "retry_after": 42.0}))
+    assert later is not None and later.retry_after == 42
     assert failure(finished("done")) is None
     assert str(failure(finished("interrupted"))) == "the turn was interrupted"
