@@ -251,7 +251,7 @@ _REMEDIES: Mapping[type[ProviderError], str] = {
     RateLimited: "Wait a little; more keys (providers.{provider}.api_keys) share the load.",
     ProviderOverloaded: "Its host has too much to do: try again later, or name a model to fall back on.",
     ProviderTimeout: "Try again; if it is always that slow, raise timeouts.first_event and timeouts.between_events.",
-    ProviderDown: "Is the host running, and providers.{provider}.base_url its address? `agentctl daemon logs` may say more.",
+    ProviderDown: "Can this machine reach it (network, proxy), is it running, and is providers.{provider}.base_url right, if set?",
     BadRequest: "Is the name right? `agentctl model list --refresh` shows what the host has.",
 }
 _PULL = "`agentctl model pull {model}` fetches it, if the host does not have it."
