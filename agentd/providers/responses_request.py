@@ -28,6 +28,8 @@ SUMMARY: Final = "reasoning.summary"
 SEALS: Final = "encrypted_content"
 """What a host may refuse to give or to take back; it is not asked for again then."""
 
+_WAYS = 8
+"""Models whose histories are kept as they were encoded: names of models come from users."""
 _LEAST_OUTPUT = 16  # tokens; the vendor refuses less
 _ODD = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME = 64  # characters of a tool's name
@@ -56,6 +58,8 @@ class ResponsesRequests:
         way = _Way(owner, prompt.model, images=data.images, files=data.files)
         histories = self._histories.get(way)
         if histories is None:
+            if len(self._histories) == _WAYS:
+                del self._histories[next(iter(self._histories))]
             histories = self._histories[way] = EncodedHistories(way.encode)
         blocks = histories.blocks(prompt.session, prompt.messages, prompt.blobs)
         if _asks_on(prompt, way):

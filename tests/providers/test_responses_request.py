@@ -134,6 +134,15 @@ def test_what_the_host_does_not_want_is_left_out() -> None:
     assert [item["type"] for item in sent()["input"]] == ["message"] * 3
 
 
+def test_many_models() -> None:
+    """What is kept for each is given up when more of them are asked; no byte of a request depends on it."""
+    requests = ResponsesRequests("openai")
+    prompt = Prompt(model="", system="", messages=[user("hi")], session="s")
+    for number in range(30):
+        asked = evolve(prompt, model=f"m{number % 20}")
+        assert requests.encode(asked, PLAIN) == ResponsesRequests("openai").encode(asked, PLAIN)
+
+
 # --- items ------------------------------------------------------------------------------------------------------------------------
 
 
