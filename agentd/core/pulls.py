@@ -28,6 +28,18 @@ class _Pull:
     over: bool = False
     error: ErrorInfo | None = None
 
+    def told(self, model: str) -> Pulling:
+        completed, total, detail = self.fetched
+        return Pulling(
+            model=model,
+            pull=self.number,
+            state="failed" if self.error else "done" if self.over else "running",
+            completed=completed,
+            total=total,
+            detail=detail,
+            error=self.error,
+        )
+
 
 class Pulls:
     """`pullers`: the providers that can fetch models, by name."""
@@ -56,11 +68,7 @@ class Pulls:
         pull = self._latest.get(model)
         if pull is None or (pull.over and pull.number != number):
             pull = self._begin(model)
-        state = "failed" if pull.error else "done" if pull.over else "running"
-        completed, total, detail = pull.fetched
-        return Pulling(
-            model=model, pull=pull.number, state=state, completed=completed, total=total, detail=detail, error=pull.error
-        )
+        return pull.told(model)
 
     def _begin(self, model: str) -> _Pull:
         provider, _, name = model.partition("/")
