@@ -23,7 +23,7 @@ from agentd.ports import ModelLimits, Prompt, Stream
 from agentd.providers.catalog import Catalog, ModelData, capabilities
 from agentd.providers.chat_errors import retry_after
 from agentd.providers.dialect import Dialect, Listed
-from agentd.providers.http1 import HttpError, Slow, Stale
+from agentd.providers.http1 import HttpError, Slow, Stale, Unreachable
 from agentd.providers.reply import Reply
 from agentwire.config import ProviderConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown, ProviderError, ProviderTimeout
@@ -148,7 +148,7 @@ class Endpoint:
         """The answer whose body is the stream. Raises the ProviderError for anything else."""
         with trio.move_on_at(began + min(self._timeouts.first_event, self._timeouts.step)):
             return await self._streaming(connections.post(body, key))
-        raise ProviderTimeout(f"{self._who} did not answer within {self._timeouts.first_event:g} s")
+        raise ProviderTimeout(f"{self._who} did not answer within {self._timeouts.first_event:g} s (timeouts.first_event)")
 
     async def _streaming(self, answering: Awaitable[Answer]) -> Answer:
         """The answer, if its body is a stream. Raises the ProviderError for anything else."""
@@ -202,7 +202,10 @@ class Endpoint:
     def _unreachable(self, error: HttpError) -> ProviderError:
         cls = ProviderTimeout if isinstance(error, Slow) else ProviderDown
         at_once = 0.0 if isinstance(error, Stale) else None
-        return self._masked(cls(f"cannot reach {self._who}: {error}", retry_after=at_once))
+        told = f"cannot reach {self._who}: {error}"
+        if isinstance(error, Unreachable):
+            told += f". Check the network{f' and the base URL {_shown(self._base)}' if self._config.base_url else ''}."
+        return self._masked(cls(told, retry_after=at_once))
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """What an answer means that is not what was asked for."""

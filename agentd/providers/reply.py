@@ -74,9 +74,10 @@ class Reply:
             self._watch.deadline = min(self._end, now + interval * 1.1)
 
     def _too_slow(self) -> ProviderTimeout:
-        limits = self._timeouts
+        limits, who = self._timeouts, self._who
         if trio.current_time() >= self._end:
-            return ProviderTimeout(f"{self._who} did not finish its reply within {limits.step:g} s")
+            return ProviderTimeout(f"{who} did not finish its reply within {limits.step:g} s (timeouts.step)")
         if not self._decoder.events:
-            return ProviderTimeout(f"{self._who} sent no event within {limits.first_event:g} s")
-        return ProviderTimeout(f"{self._who} fell silent for {limits.between_events:g} s in the middle of its reply")
+            return ProviderTimeout(f"{who} sent no event within {limits.first_event:g} s (timeouts.first_event)")
+        silence = f"fell silent for {limits.between_events:g} s in the middle of its reply"
+        return ProviderTimeout(f"{who} {silence} (timeouts.between_events)")
