@@ -139,6 +139,7 @@ class Providers(Mapping[str, Provider]):
         self._config, self._catalog = config, catalog_of(config)
         self._current = {name: _Hosted(name, config, self._catalog, self._start) for name in names(config)}
         self._gone: dict[str, _Hosted] = {}
+        self._ending: set[_Hosted] = set()
         self._services: trio.Nursery | None = None
         self._list_pullers()
 
@@ -195,10 +196,10 @@ class Providers(Mapping[str, Provider]):
             if made.made:
                 self._begin(made.running)
             if old is not None:
-                self._begin(self._close, old)
+                self._retire(old)
         for name, old in before.items():
             self._gone[name] = old
-            self._begin(self._close, old)
+            self._retire(old)
         self._list_pullers()
         return renewed
 
@@ -212,7 +213,7 @@ class Providers(Mapping[str, Provider]):
             await trio.sleep_forever()
 
     async def aclose(self) -> None:
-        for hosted in self._current.values():
+        for hosted in {*self._current.values(), *self._gone.values(), *self._ending}:
             await hosted.aclose()
 
     async def _start(self, hosted: _Hosted) -> None:
@@ -227,9 +228,14 @@ class Providers(Mapping[str, Provider]):
         self.pullers.clear()
         self.pullers.update({name: hosted for name, hosted in self._current.items() if fetches(name, self._config)})
 
+    def _retire(self, hosted: _Hosted) -> None:
+        self._ending.add(hosted)
+        self._begin(self._close, hosted)
+
     async def _close(self, hosted: _Hosted) -> None:
         """Not while anything is open: a reply that goes on, or a request that tries again."""
         while not hosted.quiet.is_set():
             await hosted.quiet.wait()
         hosted.scope.cancel()
         await hosted.aclose()
+        self._ending.discard(hosted)

@@ -222,6 +222,17 @@ async def test_a_key_that_is_gone_is_another() -> None:
         assert await ask(providers, "mine", key=5) == "yes"
 
 
+async def test_a_stop_closes_also_what_was_replaced(autojump_clock: trio.testing.MockClock) -> None:
+    """While a reply of the old one was still under way."""
+    Recorder.story.clear()
+    toml = 'providers.mine = {path = "tests.test_wiring_providers:Recorder", base_url = "http://%s"}'
+    async with running(configure(toml % "a")) as providers, providers["mine"].stream(HELLO):
+        providers.replace(configure(toml % "b"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert Recorder.story == []
+    assert sorted(Recorder.story)[::2] == ["http://a closed", "http://b closed"]
+
+
 async def test_one_that_is_no_more_configured() -> None:
     """Who began to ask it may still; it is no name any more."""
     async with running(configure('providers.mine.base_url = "http://h"')) as providers:
