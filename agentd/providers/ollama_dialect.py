@@ -142,6 +142,7 @@ class _Entry(Struct):
     name: str
     size: int = 0
     details: _Details | None = None
+    capabilities: list[str] = []
 
 
 class _Tags(Struct):
@@ -189,10 +190,11 @@ _HEADERS: Final = {"content-type": "application/json", "accept": "application/x-
 
 
 def _note(entry: _Entry) -> str:
-    """As `3.2B Q4_K_M, 2.0 GB`."""
+    """As `3.2B Q4_K_M, 2.0 GB, tools`: newer versions say what a model can."""
     about = entry.details or _Details()
     size = f"{entry.size / 1e9:.1f} GB" if entry.size else ""
-    return ", ".join(filter(None, (f"{about.parameter_size} {about.quantization_level}".strip(), size)))
+    able = [word for word in entry.capabilities if word != "completion"]
+    return ", ".join(filter(None, (f"{about.parameter_size} {about.quantization_level}".strip(), size, *able)))
 
 
 async def _rehearse(http: httpx2.AsyncClient, base_url: str, key: str, headers: Mapping[str, str]) -> None:

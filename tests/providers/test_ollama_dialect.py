@@ -231,12 +231,17 @@ def test_how_long_to_wait() -> None:
 
 
 def test_models() -> None:
-    """With their sizes; newer versions say how long a context they were trained for."""
+    """With their sizes; newer versions say how long a context they were trained for, and what they can."""
     details = {"parameter_size": "3.2B", "quantization_level": "Q4_K_M", "context_length": 131072, "families": None}
-    entries = [{"name": "llama3.2:latest", "size": 2019393189, "details": details}, {"name": "x", "details": {}}, {"name": "y"}]
+    able = ["completion", "tools", "thinking"]
+    entries = [
+        {"name": "llama3.2:latest", "size": 2019393189, "details": details},
+        {"name": "x", "details": {}, "capabilities": able},
+        {"name": "y"},
+    ]
     assert OllamaDialect().listed(json.dumps({"models": entries}).encode()) == [
         Listed(name="llama3.2:latest", context=131072, note="3.2B Q4_K_M, 2.0 GB"),
-        Listed(name="x"),
+        Listed(name="x", note="tools, thinking"),
         Listed(name="y"),
     ]
     with pytest.raises(ValueError, match="models"):
