@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from agentwire.paths import Paths
 
-_LONGEST = 240.0
-"""Seconds for one model: the daemon gives it three minutes."""
+_LONGEST = 600.0
+"""Seconds for one model: the daemon gives a minute to each request, of which there are three, and one for each further key."""
 EXAMPLES = """\
 agentctl test-model
 agentctl test-model --provider anthropic
@@ -28,7 +28,7 @@ def parser() -> ArgumentParser:
     """The arguments of `test-model`."""
     made = arguments.make(
         "agentctl test-model",
-        "try a model with three short requests, which cost what they cost: connection, speed, tool call, schema, usage",
+        "try a model with a few short requests, which cost what they cost: connection, speed, tool call, schema, usage",
         EXAMPLES,
     )
     which = made.add_mutually_exclusive_group()

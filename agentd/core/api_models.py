@@ -49,7 +49,8 @@ class ModelMethods:
         """One that answers need not be left alone any longer; one that does not is not left alone for it: nobody's turn failed."""
         if any(check.outcome == "failed" and check.code for check in checks):
             return
-        attempt = self._router.health.begin(Endpoint(candidate, 0), self._router.now())
-        self._router.health.answered(attempt)
-        self._router.health.completed(attempt)
-        self._router.health.end(attempt)
+        for key in range(self._router.providers[candidate.provider].keys):
+            attempt = self._router.health.begin(Endpoint(candidate, key), self._router.now())
+            self._router.health.answered(attempt)
+            self._router.health.completed(attempt)
+            self._router.health.end(attempt)

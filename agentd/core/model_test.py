@@ -1,7 +1,7 @@
-"""Whether a model can be used, and what to do if not: three short requests straight to its provider, without failover.
+"""Whether a model can be used, and what to do if not: a few short requests straight to its provider, without failover.
 
 The first is an ordinary one, of which it is seen how fast and in how many pieces the reply comes and whether it is accounted for;
-the others want a tool call, and an answer that follows a schema.
+the others want a tool call, and an answer that follows a schema. Each further API key is asked to say hello.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from agentd.core.answers import rejection
 from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Provider, Spent, ToolSpec
@@ -36,6 +36,7 @@ _PER_TOKEN = 4  # characters, where no tokens are reported
 
 _FURTHER: Sequence[CheckName] = ("first token", "streaming", "tool call", "structured output", "usage")
 
+_HELLO = "Say hello."
 _WORDS = "Count from one to twenty in words, in one line. Write nothing else."
 _CITY = {
     "type": "object",
@@ -94,7 +95,7 @@ class Heard:
 async def check_model(
     provider: Provider, model: str, *, pullable: bool = False, now: Callable[[], float] = trio.current_time
 ) -> tuple[ModelCheck, ...]:
-    """All checks, in at most three minutes. `model`: the vendor's name of it. `pullable`: its host can be told to fetch models.
+    """All checks, each request in a minute at most. `model`: the vendor's name of it. `pullable`: its host can be told to fetch models.
 
     What cannot be tried because its host does not answer is skipped.
     """
@@ -109,6 +110,10 @@ async def check_model(
 
     heard = await ask(_WORDS)
     checks = [_connect(heard, provider.status()[1], remedy)]
+    for key in range(1, provider.keys if heard.connected is not None else 0):
+        other = await ask(_HELLO, key=key)
+        if other.connected is None:
+            checks = [_connect(other, "", remedy, who=f"key {key + 1} of {provider.keys}: ")]
     if heard.connected is None:
         return (*checks, *[ModelCheck(name=name, outcome="skipped") for name in _FURTHER])
     checks += [_first_token(heard, remedy), _streaming(heard, remedy)]
@@ -141,11 +146,12 @@ async def _hear(provider: Provider, prompt: Prompt, now: Callable[[], float]) ->
 _Remedy = Callable[[ProviderError], str]
 
 
-def _connect(heard: Heard, where: str, remedy: _Remedy) -> ModelCheck:
+def _connect(heard: Heard, where: str, remedy: _Remedy, who: str = "") -> ModelCheck:
     if heard.connected is not None:
         return ModelCheck(name="connect", outcome="ok", seconds=heard.connected - heard.began, detail=where)
     assert heard.error is not None
-    return _failed("connect", heard.seconds, heard.error, remedy)
+    failed = _failed("connect", heard.seconds, heard.error, remedy)
+    return evolve(failed, detail=who + failed.detail)
 
 
 def _first_token(heard: Heard, remedy: _Remedy) -> ModelCheck:

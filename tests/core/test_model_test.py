@@ -73,6 +73,15 @@ async def test_a_host_that_does_not_answer(error: ProviderError, remedy: str) ->
     assert remedy in said.remedy
 
 
+async def test_every_key() -> None:
+    """A pool with a key that is refused is not well, and the user reads which one it is; the rest is tried all the same."""
+    host = Host("a", WORDS, FOLLOWED, Play(entering=AuthFailed("revoked")), CALLED, FOLLOWED, keys=3)
+    checks: dict[str, ModelCheck] = {one.name: one for one in await check_model(host, "one")}
+    assert [key for _, key in host.asked] == [0, 1, 2, 0, 0]
+    assert outcomes(checks) == ["failed", *["ok"] * 5]
+    assert (checks["connect"].detail, checks["connect"].code) == ("key 3 of 3: revoked", "auth_failed")
+
+
 async def test_a_model_that_could_be_fetched() -> None:
     checks = await check(Play(entering=BadRequest("not found")), pullable=True)
     assert "`agentctl model pull a/one`" in checks["connect"].remedy
