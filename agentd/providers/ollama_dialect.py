@@ -177,10 +177,7 @@ class OllamaDialect:
         return refused(who, status, body, retry_after=retry_after, name=self._name)
 
     def listed(self, body: bytes) -> Sequence[Listed]:
-        return [
-            Listed(name=entry.name, context=entry.details.context_length if entry.details else 0, note=_note(entry))
-            for entry in _tags.decode(body).models
-        ]
+        return [Listed(name=entry.name, note=_note(entry)) for entry in _tags.decode(body).models]
 
     def rehearse(self) -> Rehearse:
         return _rehearse
@@ -190,11 +187,13 @@ _HEADERS: Final = {"content-type": "application/json", "accept": "application/x-
 
 
 def _note(entry: _Entry) -> str:
-    """As `3.2B Q4_K_M, 2.0 GB, tools`: newer versions say what a model can."""
+    """As `3.2B Q4_K_M, 2.0 GB, up to 131,072 tokens, tools`: newer versions say what a model could. (Its context is what it is asked
+    with: `num_ctx`.)"""
     about = entry.details or _Details()
     size = f"{entry.size / 1e9:.1f} GB" if entry.size else ""
+    longest = f"up to {about.context_length:,} tokens" if about.context_length else ""
     able = [word for word in entry.capabilities if word != "completion"]
-    return ", ".join(filter(None, (f"{about.parameter_size} {about.quantization_level}".strip(), size, *able)))
+    return ", ".join(filter(None, (f"{about.parameter_size} {about.quantization_level}".strip(), size, longest, *able)))
 
 
 async def _rehearse(http: httpx2.AsyncClient, base_url: str, key: str, headers: Mapping[str, str]) -> None:

@@ -240,7 +240,7 @@ def test_models() -> None:
         {"name": "y"},
     ]
     assert OllamaDialect().listed(json.dumps({"models": entries}).encode()) == [
-        Listed(name="llama3.2:latest", context=131072, note="3.2B Q4_K_M, 2.0 GB"),
+        Listed(name="llama3.2:latest", note="3.2B Q4_K_M, 2.0 GB, up to 131,072 tokens"),
         Listed(name="x", note="tools, thinking"),
         Listed(name="y"),
     ]
