@@ -187,8 +187,8 @@ _HEADERS: Final = {"content-type": "application/json", "accept": "application/x-
 
 
 def _note(entry: _Entry) -> str:
-    """As `3.2B Q4_K_M, 2.0 GB, up to 131,072 tokens, tools`: newer versions say what a model could. (Its context is what it is asked
-    with: `num_ctx`.)"""
+    """As `3.2B Q4_K_M, 2.0 GB, up to 131,072 tokens, tools`: newer versions say what a model could. (Its context is what it is
+    asked with: `num_ctx`.)"""
     about = entry.details or _Details()
     size = f"{entry.size / 1e9:.1f} GB" if entry.size else ""
     longest = f"up to {about.context_length:,} tokens" if about.context_length else ""
