@@ -95,7 +95,7 @@ class Heard:
 async def check_model(
     provider: Provider, model: str, *, pullable: bool = False, now: Callable[[], float] = trio.current_time
 ) -> tuple[ModelCheck, ...]:
-    """All checks, each request in a minute at most. `model`: the vendor's name of it. `pullable`: its host can be told to fetch models.
+    """All checks, a minute for each request at most. `model`: the vendor's name of it. `pullable`: its host fetches models.
 
     What cannot be tried because its host does not answer is skipped.
     """
