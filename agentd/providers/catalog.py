@@ -37,7 +37,7 @@ class ModelData:
 
     `quirks`, what the dialect must do differently for it: `no-temperature` (its host refuses one), `always-thinking` (it cannot be
     told not to), `adaptive-thinking` (Anthropic: no budget of tokens, an effort), `no-forced-tools` (a call cannot be demanded),
-    `echo-reasoning` (reasoning goes back with each message that has calls), `thinking-type` and `enable-thinking` (DeepSeek's and
+    `echo-reasoning` (its own reasoning goes back with each message), `thinking-type` and `enable-thinking` (DeepSeek's and
     Qwen's way to say whether it shall think).
     """
 

@@ -31,7 +31,7 @@ _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @frozen
 class _Manner:
-    """How messages are written, for whom: with images, with files, with the reasoning that led to calls."""
+    """How messages are written, for whom: with images, with files, with the model's own reasoning."""
 
     images: bool
     files: bool
@@ -81,7 +81,11 @@ class ChatRequests:
 
 
 def echoes(data: ModelData) -> bool:
-    """Whether the host refuses an assistant message with calls that comes without the reasoning which led to them."""
+    """Whether the host wants the model's reasoning back.
+
+    DeepSeek's refuses a request with tools if a single assistant message of its history has no `reasoning_content`, be it empty,
+    also one without calls; without tools it passes over it.
+    """
     return "echo-reasoning" in data.quirks and data.effort != "none"
 
 
@@ -159,9 +163,11 @@ class _Writer:
         """Empty if there is nothing in it to send (only thoughts, or cut off at once): hosts refuse an empty message."""
         calls = [_tool_call(part) for part in message.parts if isinstance(part, ToolCall)]
         text = _text(message)
-        if not calls:
-            return {"role": "assistant", "content": text} if text else {}
-        said: dict[str, Any] = {"role": "assistant", "content": text or None, "tool_calls": calls}
+        if not (calls or text):
+            return {}
+        said: dict[str, Any] = {"role": "assistant", "content": text or None}
+        if calls:
+            said["tool_calls"] = calls
         if self._manner.echo:
             thoughts = [part for part in message.parts if isinstance(part, Reasoning)]
             said["reasoning_content"] = "".join([part.text for part in thoughts if self._made(part)])

@@ -37,10 +37,10 @@ def valid(body: dict[str, Any]) -> None:
 
 
 def valid_for_deepseek(body: dict[str, Any]) -> None:
-    """In its thinking mode every message with calls must bring its reasoning along, be it empty; no other message has any."""
+    """In its thinking mode every message of the model must bring its reasoning along, be it empty; no other message has any."""
     valid(body)
     for message in body["messages"]:
-        assert ("reasoning_content" in message) == ("tool_calls" in message)
+        assert ("reasoning_content" in message) == (message["role"] == "assistant")
         assert isinstance(message.get("reasoning_content", ""), str)
 
 

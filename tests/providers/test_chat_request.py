@@ -70,7 +70,7 @@ def test_several_results_in_one_message() -> None:
 
 
 def test_thoughts_for_hosts_that_want_them_back() -> None:
-    """DeepSeek refuses an assistant message with calls and without `reasoning_content`, be it empty; it gets its own, no other's.
+    """DeepSeek refuses an assistant message without `reasoning_content`, be it empty; it gets its own and no other's.
     When it is told not to think, it wants none."""
     call = ToolCall(id="c", name="n", arguments_json="{}")
     messages = (
@@ -78,10 +78,12 @@ def test_thoughts_for_hosts_that_want_them_back() -> None:
         Message("assistant", (call,)),
         Message("assistant", (Reasoning(text="other", vendor={"provider": "anthropic", "signature": "x"}), call)),
         Message("assistant", (Reasoning(text="whose?"), call)),
-        Message("assistant", (Reasoning(text="hm", vendor={"provider": "deepseek"}), Text(text="x"))),
+        Message("assistant", (Reasoning(text="so", vendor={"provider": "deepseek"}), Text(text="x"))),
+        Message("assistant", (Reasoning(text="whose?"), Text(text="y"))),
+        user("hi"),
     )
     sent = request(*messages, data=DEEPSEEK, provider="deepseek")["messages"]
-    assert [message.get("reasoning_content") for message in sent] == ["hm", "", "", "", None]
+    assert [message.get("reasoning_content") for message in sent] == ["hm", "", "", "", "so", "", None]
     for data in (PLAIN, Catalog().find("qwen", "qwen3.7-max"), evolve(DEEPSEEK, effort="none")):
         assert not any("reasoning_content" in message for message in request(*messages, data=data, provider="deepseek")["messages"])
 
