@@ -15,7 +15,7 @@ HELLO = FakeModels(lambda prompt: Say(["Hello"]))
 
 
 async def test_every_method_of_the_table_is_answered(autojump_clock: trio.testing.MockClock) -> None:
-    """No method is only declared (initialize and watches are the connection's; what else is not core's own comes with the adapters)."""
+    """No method is only declared (initialize and watches are the connection's, others the adapters')."""
     async with open_house(HELLO) as house:
         elsewhere = {"initialize", "session/watch", "session/unwatch", "model/pull", "model/test"}
         elsewhere |= {name for name in METHODS if name.startswith("store/")}
