@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from agentd.core.index import index_change
 from agentd.store import files
 from agentd.store.opening import open_sound
+from agentd.store.repair.pages import read_wal
 from tests.store.damage import NOW, Truth, flip, lived, prefixes, problems, truth
 from tests.store.running import running
 
@@ -53,6 +54,9 @@ def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     log = lived(folder / "agentd.db", with_backup="no backup" not in request.param)
     if "file" in request.param:
         log.database.db.pragma("wal_checkpoint", "TRUNCATE")
+    else:  # so that there is enough in it
+        for number in range(8, 11):
+            log.turn("d" * 32, number, "more")
     path = log.leave(folder / "left")
     backups = files.backups(str(path), LATER)
     yield Left(path.parent, truth(log.path), truth(backups[0]) if backups else {})
@@ -137,9 +141,10 @@ def test_every_byte_of_the_header(left: Left, tmp_path: Path) -> None:
 
 def test_the_write_ahead_log_in_noise_in_pieces_or_gone(left: Left, tmp_path: Path) -> None:
     """A byte of every frame, its header, all of it."""
-    size = wal(left.folder / "agentd.db").stat().st_size
-    commits = size // (PAGE + 24)
-    for frame in range(max(commits - 8, 0)):  # the last commit torn is what a power loss leaves of one that nobody heard of
+    whole = wal(left.folder / "agentd.db").read_bytes()
+    size = len(whole)
+    frames = (max(read_wal(whole).committed.values(), default=0) - 32) // (PAGE + 24) + 1
+    for frame in range(max(frames - 8, 0)):  # the last commit torn is what a power loss leaves of one that nobody heard of
         for place in (4, 9, 18, 3000):
             at = 32 + frame * (PAGE + 24) + place
             survives(left, tmp_path / "x", flipped(at, wal))
