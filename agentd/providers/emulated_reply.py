@@ -41,7 +41,8 @@ class Reader(Protocol):
 
 # --- calls -----------------------------------------------------------------------------------------------------------------------
 
-_FENCE: Final = r"`{3}[ \t]*\w*\s*"
+# Bounded and possessive: a reply of nothing but blanks behind a fence must not cost the square of its length.
+_FENCE: Final = r"`{3}[ \t]{0,20}+\w{0,20}+\s{0,20}+"
 _OPENING: Final = re.compile(rf"(?:{_FENCE})?\{{")
 _HALF_FENCE: Final = re.compile(rf"(?:{_FENCE}|`{{1,2}})\Z")
 _NAME: Final = r'"((?:[^"\\]|\\.){0,200}")'
@@ -192,8 +193,8 @@ def _inside(held: str) -> str:
 
 # --- structured output -----------------------------------------------------------------------------------------------------------
 
-_JSON: Final = re.compile(rf"\s*(?:{_FENCE})?(?=\{{)")
-_BEFORE_JSON: Final = re.compile(rf"\s*(?:{_FENCE}|`{{0,2}})\Z")
+_JSON: Final = re.compile(rf"(?:{_FENCE})?(?=\{{)")
+_BEFORE_JSON: Final = re.compile(rf"(?:{_FENCE}|`{{0,2}})\Z")
 _CANDIDATES = 100  # braces at which an object is looked for in text that is not one as a whole
 
 
@@ -210,7 +211,7 @@ class StructuredReader:
 
     def feed(self, text: str) -> list[Piece]:
         if self._value is None:
-            self._text += text
+            self._text = (self._text + text) if self._searching else (self._text + text).lstrip()
             opening = None if self._searching else _JSON.match(self._text)
             if opening is None:
                 self._searching = self._searching or not _BEFORE_JSON.match(self._text)

@@ -59,6 +59,7 @@ CALLS: list[tuple[str, Parts]] = [
     ('{{"name": "look", "arguments": {}}', [say("{"), call("look", "{}")]),
     ("set {a, b} and {", [say("set {a, b} and {")]),
     ("`{x}` and ``", [say("`{x}` and ``")]),
+    ("```" + " " * 50, [say("```" + " " * 50)]),
     ('{"answer": "half', [say("half")]),
     ('{"answer": "half \\ud83c', [say("half ")]),
     ('{"name": "look", "arguments": {"at": "ha', [call("look", '{"at": "ha')]),
