@@ -141,12 +141,12 @@ class Daemon:
         try:
             merged = merge(self._config, self._process.read(os.environ))
             self._process.log_to(merged.config)
+            self._parts.reconfigure(merged.config)
         except ConfigError as error:
             self._misread = f"the configuration could not be read again and stays as it was: {error}"
             log.error("configuration_wrong", reason=str(error))
             raise
         self._misread, self._config = "", merged.config
-        self._parts.reconfigure(merged.config)
         log.info("configuration_read", changed=merged.changed, needs_restart=merged.waiting)
         return Reloaded(changed=merged.changed, needs_restart=merged.waiting)
 

@@ -48,7 +48,9 @@ from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
 
 _DAY = 86400.0
-_DEMO = "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY or another key, then `agentctl daemon restart`."
+_DEMO = (
+    "{model} is a small model on this machine, often wrong. Better: set OPENAI_API_KEY or another, then `agentctl daemon restart`."
+)
 
 
 class WallClock:
@@ -159,9 +161,9 @@ class _Current:
 
     def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
-        self._config, self.settings = config, _settings(config)
         for name in self._providers.replace(config):
             self._router.health.renewed(name)
+        self._config, self.settings = config, _settings(config)
         self._router.reconfigure(config.model, aliases_of(config))
 
     def hello(self, daemon: Daemon) -> Hello:

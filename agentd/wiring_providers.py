@@ -181,27 +181,25 @@ class Providers(Mapping[str, Provider]):
         """Requests from now on go by this configuration; replies that are under way end as they began.
 
         The names of those that are other ones now.
+
+        Error handling: ConfigError for a class of the user's that cannot be made; then nothing has changed.
         """
-        self._config, self._catalog = config, catalog_of(config)
-        before, renewed = self._current, []
-        self._current = {}
-        for name in names(config):
-            old = before.pop(name, None)
-            if old is not None and old.identity == identity(name, config):
-                old.reconfigure(config)
-                self._current[name] = old
-                continue
-            self._current[name] = made = _Hosted(name, config, self._catalog, self._start)
-            renewed.append(name)
-            if made.made:
-                self._begin(made.running)
-            if old is not None:
-                self._retire(old)
-        for name, old in before.items():
-            self._gone[name] = old
-            self._retire(old)
+        before, catalog = self._current, catalog_of(config)
+        same = {name for name in names(config) if name in before and before[name].identity == identity(name, config)}
+        renewed = {name: _Hosted(name, config, catalog, self._start) for name in names(config) if name not in same}
+        self._config, self._catalog = config, catalog
+        self._current = {name: renewed.get(name) or before[name] for name in names(config)}
+        for name in same:
+            before[name].reconfigure(config)
+        for hosted in renewed.values():
+            if hosted.made:
+                self._begin(hosted.running)
+        for name in before.keys() - same:
+            if name not in renewed:
+                self._gone[name] = before[name]
+            self._retire(before[name])
         self._list_pullers()
-        return renewed
+        return tuple(renewed)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The services of all that were asked, until cancelled."""

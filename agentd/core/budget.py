@@ -84,7 +84,9 @@ def allowed_output(budgets: Sequence[BudgetState], model: str, price: Price | No
 
 def worst(price: Price | None, tokens: int, output: int) -> Used:
     """What a request costs at most. Of an unknown price nothing is known: it is refused where that would matter."""
-    return Used(tokens + output, cost_of(Usage(input=tokens, output=output), price) or 0.0)
+    return Used(
+        tokens + output, cost_of(Usage(input=tokens, written=tokens if price and price.written else 0, output=output), price) or 0.0
+    )
 
 
 def _output_under(budget: BudgetState, model: str, price: Price | None, tokens: int, max_output: int) -> int:
@@ -103,7 +105,7 @@ def _output_under(budget: BudgetState, model: str, price: Price | None, tokens: 
     if not (price.input or price.output):
         return max_output
     left += _HALF_NANO
-    left -= tokens * price.input / _MILLION
+    left -= tokens * price.dearest / _MILLION
     if left < 0 or not price.output:
         return -1 if left < 0 else max_output
     return int(left * _MILLION / price.output)

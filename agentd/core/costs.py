@@ -21,12 +21,13 @@ def rounded(dollars: float) -> float:
 
 
 def cost_of(usage: Usage, price: Price | None) -> float | None:
-    """US dollars; None if the price is not known. Cached input has its own price, reasoning that of output, a long
-    request that of long ones."""
+    """US dollars; None if the price is not known. Cached input has its own price, so has what is put into the cache; reasoning has
+    that of output, a long request that of long ones."""
     if price is None:
         return None
-    price, fresh = price.at(usage.input), max(usage.input - usage.cached, 0)
-    return rounded((fresh * price.input + usage.cached * price.cached + usage.output * price.output) / _MILLION)
+    price, fresh = price.at(usage.input), max(usage.input - usage.cached - usage.written, 0)
+    put = usage.written * (price.input if price.written is None else price.written)
+    return rounded((fresh * price.input + usage.cached * price.cached + put + usage.output * price.output) / _MILLION)
 
 
 def plus(first: float | None, second: float | None) -> float | None:
@@ -100,6 +101,7 @@ def bill(asked: Asked | None, reported: Usage, written: int, *, whole: bool) -> 
             input=reported.input or asked.tokens,
             output=max(reported.output, estimated_tokens(written, asked.ratio)),
             cached=reported.cached,
+            written=reported.written,
             reasoning=reported.reasoning,
         )
     return Bill(usage=usage, cost=cost_of(usage, asked.price), estimated=usage != reported)

@@ -133,7 +133,12 @@ def _table(provider: str, model: str) -> dict[str, Any]:
     row = _row(TABLES.get(provider, ()), model)
     if row is None:
         return {**SAFE.get(provider, {}), "price": free, "known": False}
-    return {**row[1], "price": _listed(row) or free, "known": True}
+    return {**row[1], "price": _listed(row, _WRITTEN.get(provider, 0.0)) or free, "known": True}
+
+
+_WRITTEN: Mapping[str, float] = {"anthropic": 1.25}
+"""Times the price of input (https://platform.claude.com/docs/en/build-with-claude/prompt-caching, for the five minutes that we ask
+for). Of the others' surcharges nothing is known here."""
 
 
 def _row(rows: tuple[Row, ...], model: str) -> Row | None:
@@ -143,27 +148,29 @@ def _row(rows: tuple[Row, ...], model: str) -> Row | None:
     return max((row for row in rows if _matches(row[0], model)), key=lambda row: _weight(row[0]), default=None)
 
 
-def _listed(row: Row) -> Price | None:
+def _listed(row: Row, surcharge: float) -> Price | None:
+    """`surcharge`: by how much it is dearer to put input into the cache."""
     if len(row) == 2:
         return None
     above = row[3] if len(row) == 4 else ()
     longer = tuple(LongPrice(tokens=tokens, input=new, output=out, cached=old) for tokens, new, out, old in above)
     new, out, old = row[2]
-    return Price(input=new, output=out, cached=old, above=longer)
+    return Price(input=new, output=out, cached=old, written=round(new * surcharge, 6) if surcharge else None, above=longer)
 
 
 def _price(told: dict[str, Any], listed: Price | None) -> Price | None:
     """With what the configuration says, taken out of `told`. Half a price is none: input and output must both be known."""
-    new, out, old = (told.pop(f"price_{name}", None) for name in ("input", "output", "cached"))
-    if new is None and out is None and old is None:
+    new, out, old, put = (told.pop(f"price_{name}", None) for name in ("input", "output", "cached", "written"))
+    if new is None and out is None and old is None and put is None:
         return listed
     if listed is not None:
         new = listed.input if new is None else new
         out = listed.output if out is None else out
         old = listed.cached if old is None else old
+        put = listed.written if put is None else put
     if new is None or out is None:
         return None
-    return Price(input=new, output=out, cached=new if old is None else old)
+    return Price(input=new, output=out, cached=new if old is None else old, written=put)
 
 
 def _bounded(fields: dict[str, Any], told: Mapping[str, Any], cap: int) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class _Choice(Struct, gc=False):
 
 class _InputDetails(Struct, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _OutputDetails(Struct, gc=False):
@@ -209,5 +210,6 @@ def _usage(usage: _Usage) -> Usage:
         input=usage.prompt_tokens or 0,
         output=usage.completion_tokens or 0,
         cached=(inputs and inputs.cached_tokens) or usage.prompt_cache_hit_tokens or 0,
+        written=(inputs and inputs.cache_write_tokens) or 0,
         reasoning=(outputs and outputs.reasoning_tokens) or 0,
     )

@@ -228,10 +228,12 @@ class MessagesDecoder(Decoding):
             if not getattr(usage, name):
                 setattr(usage, name, getattr(before, name))
         self._spent = usage
-        cached, details = usage.cache_read_input_tokens or 0, usage.output_tokens_details
+        cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+        details = usage.output_tokens_details
         self._usage = Usage(
-            input=(usage.input_tokens or 0) + (usage.cache_creation_input_tokens or 0) + cached,
+            input=(usage.input_tokens or 0) + written + cached,
             output=usage.output_tokens or 0,
             cached=cached,
+            written=written,
             reasoning=(details and details.thinking_tokens) or 0,
         )

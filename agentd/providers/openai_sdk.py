@@ -27,9 +27,7 @@ def rehearsal(path: str) -> Rehearse:
                 timeout=httpx2.Timeout(None),  # else it would tell the host how long we wait
                 http_client=http,
             )
-            response = await client.post(
-                path, content=b"{}", cast_to=httpx2.Response, stream=True, options={"headers": _HEADERS}
-            )
+            response = await client.post(path, content=b"{}", cast_to=httpx2.Response, stream=True, options={"headers": _HEADERS})
         except openai.OpenAIError as error:
             raise ValueError(str(error)) from None
         await response.aclose()

@@ -62,6 +62,7 @@ class _Annotation(Struct, gc=False):
 
 class _InputDetails(Struct, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _OutputDetails(Struct, gc=False):
@@ -247,6 +248,7 @@ class ResponsesDecoder(Decoding):
                 input=usage.input_tokens or 0,
                 output=usage.output_tokens or 0,
                 cached=(inputs and inputs.cached_tokens) or 0,
+                written=(inputs and inputs.cache_write_tokens) or 0,
                 reasoning=(outputs and outputs.reasoning_tokens) or 0,
             )
         return response

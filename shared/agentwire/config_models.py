@@ -177,6 +177,9 @@ class ParametersConfig:
     price_input: float | None = setting(None, optional(dollars(_MOST_DOLLARS)), "US dollars for a million tokens of input.")
     price_output: float | None = setting(None, optional(dollars(_MOST_DOLLARS)), "US dollars for a million tokens of output.")
     price_cached: float | None = setting(None, optional(dollars(_MOST_DOLLARS)), "US dollars for a million tokens of cached input.")
+    price_written: float | None = setting(
+        None, optional(dollars(_MOST_DOLLARS)), "US dollars for a million tokens of input that its host puts into its cache."
+    )
     quirks: tuple[str, ...] | None = setting(None, optional(words(*_QUIRKS)), "What must be done differently for it.")
     extra: Mapping[str, Any] | None = setting(None, optional(TABLE), "Further fields of the request's body.")
 

@@ -102,12 +102,14 @@ class HistoryMessage:
 class Usage:
     """Tokens of one model request as the vendor reported them; 0 where it said nothing.
 
-    `input` has the `cached` ones in it, `output` the `reasoning`: vendors that count them apart are translated.
+    `input` has the `cached` ones in it and those `written` to the vendor's cache, which may cost more, `output` the `reasoning`:
+    vendors that count them apart are translated.
     """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
     reasoning: int = 0
 
     def __add__(self, other: Usage) -> Usage:
@@ -115,6 +117,7 @@ class Usage:
             input=self.input + other.input,
             output=self.output + other.output,
             cached=self.cached + other.cached,
+            written=self.written + other.written,
             reasoning=self.reasoning + other.reasoning,
         )
 
@@ -267,18 +270,27 @@ class LongPrice:
 class Price:
     """US dollars for a million tokens. `cached`: input that the vendor had in its cache.
 
-    `above`: what a request costs that is longer, all of it.
+    `written`: input that it put there; None: like any other. `above`: what a request costs that is longer, all of it.
     """
 
     input: float
     output: float
     cached: float
+    written: float | None = None
     above: tuple[LongPrice, ...] = ()
 
     def at(self, tokens: int) -> Price:
         """The price of one request with so many tokens of input."""
         longer = max((one for one in self.above if tokens > one.tokens), key=lambda one: one.tokens, default=None)
-        return self if longer is None else Price(input=longer.input, output=longer.output, cached=longer.cached)
+        if longer is None:
+            return self
+        written = None if self.written is None or not self.input else self.written / self.input * longer.input
+        return Price(input=longer.input, output=longer.output, cached=longer.cached, written=written)
+
+    @property
+    def dearest(self) -> float:
+        """Of any input."""
+        return max(self.input, self.written or 0.0)
 
 
 @frozen(kw_only=True)

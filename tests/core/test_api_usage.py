@@ -59,6 +59,7 @@ async def test_days_sessions_and_models(autojump_clock: trio.testing.MockClock) 
             "output": 300,
             "cached": 1500,
             "reasoning": 60,
+            "written": 0,
         }
         sessions = await house.ask("usage/get", by="session", limit=1)
         assert [(row["key"], row["title"], row["requests"]) for row in sessions["rows"]] == [(first, "about costs", 2)]

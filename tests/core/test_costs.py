@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,15 @@ PRICE = Price(input=2.0, output=8.0, cached=0.5)
 def test_cached_input_has_its_price_and_reasoning_is_output(usage: Usage, dollars: float) -> None:
     """Prices are for a million tokens."""
     assert cost_of(usage, PRICE) == dollars
+
+
+def test_what_is_put_into_the_cache_has_its_price() -> None:
+    """Dearer than other input, also of a long request; where nobody says, the same."""
+    usage = Usage(input=1000, cached=200, written=300, output=100)
+    price = Price(input=2.0, output=8.0, cached=0.5, above=(LongPrice(tokens=500, input=4.0, output=12.0, cached=1.0),))
+    assert cost_of(usage, evolve(price, above=())) == cost_of(evolve(usage, written=0), evolve(price, above=()))
+    assert cost_of(usage, evolve(price, above=(), written=2.5)) == 0.00265
+    assert cost_of(usage, evolve(price, written=2.5)) == 0.0049
 
 
 def test_a_long_request_costs_more_as_a_whole() -> None:

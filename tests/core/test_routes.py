@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ ALIASES = {
 }
 
 
-def routes(default: str = "a/one", **aliases: Alias) -> Routes:
+def routes(default: str = "a/one", aliases: Mapping[str, Alias] | None = None) -> Routes:
     return Routes(["a", "b"], default, aliases or ALIASES)
 
 
@@ -106,7 +107,7 @@ def test_an_alias_that_is_gone() -> None:
 def test_wrong_aliases(aliases: dict[str, tuple[str, ...]], said: str) -> None:
     """Refused with the configuration: no session would ever get an answer from them."""
     with pytest.raises(ConfigError, match=said):
-        routes(**{name: Alias(models=models) for name, models in aliases.items()})
+        routes(aliases={name: Alias(models=models) for name, models in aliases.items()})
 
 
 @pytest.mark.parametrize(

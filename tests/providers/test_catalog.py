@@ -186,8 +186,9 @@ def test_limits_are_what_core_needs() -> None:
         False,
     )
     assert limits.price == Price(
-        input=0.1, output=0.5, cached=0.01, above=(LongPrice(tokens=100_000, input=0.5, output=2.5, cached=0.05),)
+        input=0.1, output=0.5, cached=0.01, written=0.125, above=(LongPrice(tokens=100_000, input=0.5, output=2.5, cached=0.05),)
     )
+    assert limits.price.at(100_001).written == 0.625
 
 
 def test_names_are_no_patterns() -> None:

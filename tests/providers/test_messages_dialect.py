@@ -186,7 +186,9 @@ def test_usage() -> None:
     """What was read from the cache and what was written to it is input, too; a 0 or nothing at the end does not undo the start."""
     usage = {"input_tokens": 10, "cache_creation_input_tokens": 200, "cache_read_input_tokens": 3000, "output_tokens": 1}
     first = event("message_start", message={"usage": usage})
-    assert decode(first, stop(output_tokens=50, input_tokens=0), LAST).usage == Usage(input=3210, output=50, cached=3000)
+    assert decode(first, stop(output_tokens=50, input_tokens=0), LAST).usage == Usage(
+        input=3210, output=50, cached=3000, written=200
+    )
     thought = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens_details": {"thinking_tokens": 7}})
     assert decode(thought, LAST).usage == Usage(reasoning=7)
 

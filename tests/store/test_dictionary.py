@@ -14,7 +14,10 @@ from agentd.store.dictionary import DICTIONARIES, NEWEST
 from agentwire.convert import structure_body
 from agentwire.events import encode_body
 
-RELEASED = {2: "51a4d7fa5f009365071c5bce35f7ec12ad64542ef4d1aa4a4faead35b478c8cd"}
+RELEASED = {
+    2: "51a4d7fa5f009365071c5bce35f7ec12ad64542ef4d1aa4a4faead35b478c8cd",
+    3: "b816babb5ce534b8c6ecc6582941a019812096afd3ef5a4634a5f4ad84221839",
+}
 """Add a line for a new dictionary, never change one: the rows of people's databases would be lost."""
 
 V1 = Path(__file__).parent.parent / "wire" / "fixtures" / "events-v1.jsonl"

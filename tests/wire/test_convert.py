@@ -68,8 +68,10 @@ def test_whole_numbers_are_numbers() -> None:
         (
             Prompt,
             {"session": "s", "parts": [{"kind": "image", "text": "x"}]},
-            "params.parts[0].blob: is required; params.parts[0].bytes: is required; params.parts[0].media: is required; "
-            "params.parts[0].text: there is no such field",
+            (
+                "params.parts[0].blob: is required; params.parts[0].bytes: is required; params.parts[0].media: is required; "
+                "params.parts[0].text: there is no such field"
+            ),
         ),
         (
             Prompt,

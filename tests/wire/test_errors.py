@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentwire import errors
-from agentwire.errors import BY_CODE, MAX_MESSAGE, AgentError, ProviderError, from_wire
+from agentwire.errors import BY_CODE, MAX_MESSAGE, AgentError, from_wire
 
 CLASSES = sorted(BY_CODE.values(), key=lambda cls: cls.code)
 DEFINED = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, AgentError)]

@@ -103,12 +103,12 @@ def test_no_bytes_raise_anything_else(frame: bytes) -> None:
         parse_request(frame)
 
 
-@pytest.mark.parametrize("result", [Usage(input=1), {"input": 1, "output": 0, "cached": 0, "reasoning": 0}])
+@pytest.mark.parametrize("result", [Usage(input=1), {"input": 1, "output": 0, "cached": 0, "written": 0, "reasoning": 0}])
 def test_result_frame(result: object) -> None:
     """Attrs instances and plain values look the same on the wire."""
     frame = result_frame("x", result)
     assert frame.endswith(b"\n")
-    expected = {"jsonrpc": "2.0", "id": "x", "result": {"input": 1, "output": 0, "cached": 0, "reasoning": 0}}
+    expected = {"jsonrpc": "2.0", "id": "x", "result": {"input": 1, "output": 0, "cached": 0, "written": 0, "reasoning": 0}}
     assert json.loads(frame) == expected
 
 
