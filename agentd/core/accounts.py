@@ -83,7 +83,8 @@ class Accounts:
 
     def calibrated(self, model: str, limits: ModelLimits) -> ModelLimits:
         """With the characters a token that were learnt."""
-        return evolve(limits, chars_per_token=self._calibration.ratio(model, limits.chars_per_token))
+        ratio = self._calibration.ratio(model, limits.chars_per_token)
+        return limits if ratio == limits.chars_per_token else evolve(limits, chars_per_token=ratio)
 
     def admit(self, state: SessionState, model: str, limits: ModelLimits, prompt: Prompt) -> tuple[Prompt, Asked]:
         """The prompt with the output that all budgets allow, which is reserved from now on.

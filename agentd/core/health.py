@@ -181,6 +181,8 @@ class Health:
 
     def completed(self, attempt: Attempt) -> None:
         """The reply was whole: past failures are forgotten."""
+        if not self._circuits:
+            return
         for target in attempt.endpoint.targets:
             if (circuit := self._circuits.get(target)) and circuit.opened < attempt.number:
                 del self._circuits[target]

@@ -52,6 +52,7 @@ class Endpoint:
         self._locked = dialect.keyed and not (config.pool or config.base_url)
         self._secrets = _secrets(config)
         self._data = lru_cache(maxsize=256)(lambda model: _bounded(catalog.find(name, model), config.context))
+        self._limits = lru_cache(maxsize=256)(lambda model: self._data(model).limits)
         self._loading = trio.Lock()
         self._connections: Connections | None = None
         self._first = ""  # the model an empty name stands for
@@ -69,7 +70,7 @@ class Endpoint:
         return max(1, len(self._config.pool))
 
     def limits(self, model: str) -> ModelLimits:
-        return self._data(model).limits
+        return self._limits(model)
 
     def status(self) -> tuple[str, str]:
         if self._locked:
