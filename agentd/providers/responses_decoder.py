@@ -43,9 +43,14 @@ class _Text(Struct, gc=False):
     refusal: str | None = None
 
 
-class _Item(Struct, gc=False):
+class _Kind(Struct, gc=False):
+    """What any item has. The other fields of one that we do not know may be anything."""
+
     type: str = ""
     id: str | None = None
+
+
+class _Item(_Kind, gc=False):
     name: str | None = None
     arguments: str | None = None
     content: list[_Text] | None = None
@@ -81,18 +86,21 @@ class _Incomplete(Struct, gc=False):
 
 
 class _Response(Struct, gc=False):
+    status: str | None = None
     error: Any = None
     incomplete_details: _Incomplete | None = None
     usage: _Usage | None = None
 
 
 _events = msgspec.json.Decoder(_Event)
+_kinds = msgspec.json.Decoder(_Kind)
 _items = msgspec.json.Decoder(_Item)
 _annotations = msgspec.json.Decoder(_Annotation | None)
 _responses = msgspec.json.Decoder(_Response)
 _decode = _events.decode
 
 _WHAT = "event of a response"
+_ITEMS = frozenset(("message", "reasoning", "function_call"))
 _CITATIONS = frozenset(("url_citation", "file_citation", "container_file_citation"))
 _BREAK = "\n\n"
 """Between the paragraphs of a thought."""
@@ -145,14 +153,12 @@ class ResponsesDecoder(Decoding):
         return item
 
     def _announced(self, event: _Event) -> None:
-        item = self._decoded(_items, bytes(event.item), _WHAT)
-        event.item_id = item.id
+        item = self._item(event)
         self._call(self._about(event), item)
 
     def _closed(self, event: _Event) -> None:
         """What was not streamed of an item is taken from the whole of it."""
-        item = self._decoded(_items, bytes(event.item), _WHAT)
-        event.item_id = item.id
+        item = self._item(event)
         about = self._about(event)
         self._call(about, item)
         if not about.said:
@@ -161,6 +167,13 @@ class ResponsesDecoder(Decoding):
             if about.part is None:
                 about.part = self._start("reasoning")
             self._reply.seal(about.part, {**self._seal, "id": item.id, "encrypted_content": item.encrypted_content})
+
+    def _item(self, event: _Event) -> _Item:
+        """The item that an event brings, and is about."""
+        said = bytes(event.item)
+        kind = self._decoded(_kinds, said, _WHAT)
+        event.item_id = kind.id
+        return self._decoded(_items, said, _WHAT) if kind.type in _ITEMS else _Item(type=kind.type, id=kind.id)
 
     def _call(self, about: _Open, item: _Item) -> None:
         if item.type == "function_call" and about.part is None:
@@ -227,8 +240,9 @@ class ResponsesDecoder(Decoding):
     # --- the end ---------------------------------------------------------------------------------------------------------------
 
     def _completed(self, event: _Event) -> None:
-        self._ended(event)
-        self._reason = "refused" if self._refused else "end"
+        """Some hosts end so every reply, also one that is too long: what it says of itself counts."""
+        response = self._ended(event)
+        self._reason = "refused" if self._refused else "length" if response.status == "incomplete" else "end"
 
     def _incomplete(self, event: _Event) -> None:
         details = self._ended(event).incomplete_details

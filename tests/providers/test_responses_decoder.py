@@ -176,9 +176,11 @@ def test_citations_of_other_kinds(annotation: Any, expected: list[Citation]) -> 
         (event("response.incomplete", response={"incomplete_details": {"reason": "max_output_tokens"}}), "length"),
         (event("response.incomplete", response={"incomplete_details": {"reason": "content_filter"}}), "refused"),
         (event("response.incomplete", response={"incomplete_details": None}), "length"),
+        (event("response.completed", response={"status": "incomplete"}), "length"),
     ],
 )
 def test_how_it_ended(end: bytes, expected: str) -> None:
+    """By the last event, and by the state of the response in it: some hosts end every reply with the same event."""
     assert decoded(say("x"), end)[-1] == Stop(expected)  # type: ignore[arg-type] # a StopReason
 
 
@@ -236,6 +238,12 @@ def test_what_is_unknown_is_passed_over() -> None:
     new = event("response.telepathy.delta", delta={"a": [1]}, output_index=0)
     odd = event("response.output_text.delta", output_index=1, delta={"a": 1})
     assert whole(decoded(search, new, odd, say("x", 1), DONE)).parts == (("text", "", "x"),)
+
+
+@pytest.mark.parametrize("fields", [{"arguments": {"paths": ["crm"]}}, {"content": "print()"}, {"name": 1, "summary": {}}])
+def test_fields_of_unknown_items_may_be_anything(fields: Any) -> None:
+    unknown = [item(kind, 0, type="tool_search_call", id="t", **fields) for kind in ("added", "done")]
+    assert whole(decoded(*unknown, say("x", 1), DONE)).parts == (("text", "", "x"),)
 
 
 def test_pings_are_no_events() -> None:
