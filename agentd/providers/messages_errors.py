@@ -68,7 +68,8 @@ def _class(error: Mapping[object, object], status: int | None, said: str) -> typ
         return OutOfCredit
     cls = _TYPES.get(str(error.get("type")))
     if cls is BadRequest:
-        return next((cause for pattern, cause in _CAUSES if pattern.search(said)), cls)
+        cause = next((cause for pattern, cause in _CAUSES if pattern.search(said)), None)
+        return cause or (cls if status in (None, 400, 404) else None)  # other hosts call everything so
     return ProviderOverloaded if cls is None and status == _OVERLOADED else cls
 
 

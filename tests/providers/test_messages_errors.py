@@ -49,6 +49,10 @@ def failed(kind: str, message: str = "no", **more: object) -> dict[str, object]:
         # hosts beside the vendor
         (400, {"error": {"code": 400, "message": "too many", "type": "exceed_context_size_error"}}, ContextTooLong),
         (401, {"error": "Unauthorized"}, AuthFailed),
+        (401, failed("invalid_request_error", "Incorrect API key provided: sk-1."), AuthFailed),
+        (402, failed("invalid_request_error", "Insufficient Balance"), OutOfCredit),
+        (429, failed("invalid_request_error", "slow down"), RateLimited),
+        (503, failed("invalid_request_error", "no upstream"), ProviderDown),
         (422, {"detail": "field required"}, BadRequest),
         (502, "<html>bad gateway</html>", ProviderDown),
     ],
