@@ -199,7 +199,7 @@ class Providers(Mapping[str, Provider]):
                 self._gone[name] = before[name]
             self._retire(before[name])
         self._list_pullers()
-        return tuple(renewed)
+        return list(renewed)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The services of all that were asked, until cancelled."""

@@ -49,7 +49,7 @@ def test_catalog() -> None:
     assert (mine.context, mine.temperature, mine.known) == (50_000, 0.0, True)
     assert catalog.find("mine", "large").context == 60_000
     assert catalog.find("openai", "gpt-4o").price is None
-    assert catalog.find("anthropic", "claude-opus-5").price == Price(input=5.0, output=25.0, cached=0.5)
+    assert catalog.find("anthropic", "claude-opus-5").price == Price(input=5.0, output=25.0, cached=0.5, written=6.25)
 
 
 def test_aliases() -> None:

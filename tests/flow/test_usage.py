@@ -79,7 +79,7 @@ async def test_sums_survive_restarts_and_deletions(home: Home, models: Models) -
     async with daemon.connect() as peer:
         first, second = await peer.create(), await peer.create()
         end = await turn(peer, first)
-        assert (end["usage"], end["cost"]) == (USED, COST)
+        assert (end["usage"], end["cost"]) == (USED | {"written": 0}, COST)
         await turn(peer, first)
         await turn(peer, second)
         assert await sums(peer, by="session") == {first: (2, 2 * COST), second: (1, COST)}
@@ -164,5 +164,5 @@ async def test_a_run_has_a_budget_of_its_own(home: Home, models: Models) -> None
     poor = agentctl(home.path, "run", "--max-budget", "0.0001", "--output-format", "json", "hello", **environ)
     assert poor.code == 6 and poor.document["error"]["code"] == "budget_exceeded" and "--max-budget" in poor.err
     rich = agentctl(home.path, "run", "--max-budget", "1", "--output-format", "json", "hello", **environ)
-    assert (rich.code, rich.document["cost"], rich.document["usage"]) == (0, COST, USED)
+    assert (rich.code, rich.document["cost"], rich.document["usage"]) == (0, COST, USED | {"written": 0})
     assert agentctl(home.path, "usage", "--json", **environ).document["total"]["requests"] == 1
