@@ -21,7 +21,8 @@ def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     taken = {key: _inside(key, value) for key, value in schema.items() if _is_taken(key, value)}
     if "oneOf" in schema:
         taken["anyOf"] = _inside("anyOf", schema["oneOf"])
-    if schema.get("type") == "object":
+    kinds = schema.get("type")
+    if kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
         taken["additionalProperties"] = False
     rest = {key: value for key, value in schema.items() if key not in taken and key not in _SAID_OTHERWISE}
     said = [schema.get("description", ""), "{" + ", ".join(f"{key}: {value}" for key, value in rest.items()) + "}" if rest else ""]

@@ -41,6 +41,7 @@ def test_objects_have_no_further_properties() -> None:
         ({"type": "string", "format": "color", "description": "A."}, {"type": "string", "description": "A.\n\n{format: color}"}),
         ({"type": "array", "minItems": 1}, {"type": "array", "minItems": 1}),
         ({"type": "array", "minItems": 2}, {"type": "array", "description": "{minItems: 2}"}),
+        ({"type": ["object", "null"]}, {"type": ["object", "null"], "additionalProperties": False}),
         ({"enum": ["a", None]}, {"enum": ["a", None]}),
         ({"oneOf": [{"type": "null"}]}, {"anyOf": [{"type": "null"}]}),
         ({"$ref": "#/$defs/x"}, {"$ref": "#/$defs/x"}),
