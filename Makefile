@@ -37,7 +37,7 @@ install: $(VENV)/run.stamp ## only make .venv with agentd and agentctl in it
 
 test: $(VENV)/dev.stamp ## the fast tests
 	@$(BIN)/agentctl model pull </dev/null >&2
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 check: $(VENV)/dev.stamp ## format, lint, types, layers, tests with coverage, the built wheel
 	$(BIN)/ruff format --check .
@@ -45,11 +45,11 @@ check: $(VENV)/dev.stamp ## format, lint, types, layers, tests with coverage, th
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/agentctl model pull </dev/null >&2
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow" -n 2 --cov --cov-report=term
 
 test-slow: $(VENV)/dev.stamp ## the long suites: crashes, faults, the single binary
 	@$(BIN)/agentctl model pull </dev/null >&2
-	$(BIN)/python -m pytest -m slow --timeout 900
+	$(BIN)/python -m pytest -m slow -n 2 --timeout 900
 
 bench: $(VENV)/dev.stamp ## every figure a ratio to a floor of the same run
 	$(BIN)/python -m compileall -q $(VENV)/lib agentd agentctl shared

@@ -8,7 +8,7 @@ ended. Connections, keys and circuits that are not concerned stay. A provider is
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import cast
 
 import trio
@@ -19,6 +19,7 @@ from agentd.providers.catalog import Catalog, capabilities
 from agentd.providers.catalog_data import TABLES
 from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, elsewhere, fetches, identity, made, names, wanted
 from agentwire.config import Config
+from agentwire.errors import ProviderDown
 from agentwire.types import ModelInfo, ProviderStatus
 
 
@@ -48,18 +49,29 @@ class _Hosted:
 
     @property
     def inner(self) -> Reconfigurable:
+        """Raises ProviderDown if its code cannot be read at the moment: there may be no descriptor for the file."""
         if self._inner is None:
-            self._inner = made(self.name, self._config, self._catalog)
+            with self._readable():
+                self._inner = made(self.name, self._config, self._catalog)
         return self._inner
 
     @property
     def asked(self) -> Provider:
-        """With what the model lacks made up for."""
+        """With what the model lacks made up for. Raises as `inner` does."""
         if self._asked is None:
-            from agentd.providers.emulation import Emulating
+            inner = self.inner
+            with self._readable():
+                from agentd.providers.emulation import Emulating
 
-            self._asked = Emulating(self.inner, self._catalog)
+            self._asked = Emulating(inner, self._catalog)
         return self._asked
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ImportError) as error:
+            raise ProviderDown(f"the provider {self.name} cannot be loaded: {getattr(error, 'strerror', None) or error}") from error
 
     @property
     def keys(self) -> int:
@@ -96,7 +108,10 @@ class _Hosted:
         await self.asked.prewarm()
 
     def status(self) -> tuple[str, str]:
-        return self.inner.status()
+        try:
+            return self.inner.status()
+        except ProviderDown as error:
+            return "unavailable", error.message
 
     async def pull(self, model: str, report: Callable[[Fetched], None]) -> None:
         """See `ports.Puller.pull`. Only for those that can."""
