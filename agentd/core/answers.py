@@ -1,14 +1,15 @@
 """Answers that must follow a JSON schema: is the schema one, and does an answer follow it.
 
 The model's host is asked to keep to it, but not every host does, and no schema can keep a model from ending too early: so the
-answer is looked at when it is whole. Both take their time in a worker thread: the library is imported there, a schema may be as
-slow as a regular expression can be, and nothing in it is ever fetched from elsewhere.
+answer is looked at when it is whole. Both happen in a worker thread, for the library takes long to import. Regular expressions of a
+schema have a time limit and let the other threads go on, which Python's own do not; nothing in it is ever fetched from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 import trio
@@ -20,6 +21,8 @@ MAX_REJECTIONS: Final = 2
 _MAX_SCHEMA = 64 * 1024
 """Bytes of a schema: it goes with every request of the turn."""
 _MAX_DEPTH = 64
+_PATTERN_LIMIT = 0.25
+"""Seconds for one regular expression on one text: there are some that never end."""
 _SHOWN = 300  # characters of a reason: it may quote the answer
 _AGAIN = "Your answer is not valid: {reason}. Answer again with nothing but JSON that follows the schema."
 
@@ -49,11 +52,35 @@ def _wrong(schema: Mapping[str, Any]) -> str:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         return _short(f"{error.json_path}: {error.message}")
-    return ""
+    lost = next((ref for ref in _references(schema) if not _leads_somewhere(schema, ref)), "")
+    return _short(f"there is nothing at {lost!r} in it, and nothing is fetched from elsewhere") if lost else ""
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every `$ref` anywhere inside; what merely looks like one (in an `enum`) is rare, and refused without harm."""
+    if isinstance(value, dict) and isinstance(value.get("$ref"), str):
+        yield value["$ref"]
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _references(inner)
+
+
+def _leads_somewhere(schema: Any, ref: str) -> bool:
+    """A JSON pointer into the schema itself (RFC 6901); names of `$id` and `$anchor` are the library's to find."""
+    if not ref.startswith("#/"):
+        return ref.startswith("#") or not ref.startswith(("http:", "https:", "file:", "/", "."))
+    for step in unquote(ref[2:]).split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(schema, list) and name.isdecimal() and int(name) < len(schema):
+            schema = schema[int(name)]
+        elif isinstance(schema, dict) and name in schema:
+            schema = schema[name]
+        else:
+            return False
+    return True
 
 
 def _problem(schema: Mapping[str, Any], text: str) -> str:
-    import jsonschema
+    import regex
     from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
@@ -63,10 +90,46 @@ def _problem(schema: Mapping[str, Any], text: str) -> str:
     except (msgspec.MsgspecError, RecursionError) as error:
         return _short(f"it is no JSON ({error})")
     try:
-        wrong = best_match(jsonschema.Draft202012Validator(schema, registry=Registry()).iter_errors(answer))
-    except (Unresolvable, RecursionError) as error:
+        wrong = best_match(_validator()(schema, registry=Registry()).iter_errors(answer))
+    except (Unresolvable, RecursionError, TimeoutError, regex.error) as error:
         return _short(f"the schema cannot be followed ({error})")
     return _short(f"{wrong.json_path}: {wrong.message}") if wrong else ""
+
+
+def _validator() -> Any:
+    """The library's, with regular expressions that end."""
+    import jsonschema
+    import regex
+
+    def search(pattern: str, text: str) -> bool:
+        try:
+            return regex.search(pattern, text, timeout=_PATTERN_LIMIT, concurrent=True) is not None
+        except TimeoutError:
+            raise TimeoutError(f"the pattern {pattern!r} takes too long") from None
+
+    def matches(_: Any, pattern: str, text: Any, __: Any) -> Iterator[Any]:
+        if isinstance(text, str) and not search(pattern, text):
+            yield jsonschema.ValidationError(f"{text!r} does not match {pattern!r}")
+
+    def named(validator: Any, properties: Any, answer: Any, _: Any) -> Iterator[Any]:
+        if isinstance(answer, dict):
+            for pattern, inner in properties.items():
+                for name, value in answer.items():
+                    if search(pattern, name):
+                        yield from validator.descend(value, inner, path=name, schema_path=pattern)
+
+    def other(validator: Any, allowed: Any, answer: Any, schema: Any) -> Iterator[Any]:
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        names = answer if isinstance(answer, dict) else ()
+        for name in [name for name in names if name not in known and not any(search(pattern, name) for pattern in patterns)]:
+            if isinstance(allowed, dict):
+                yield from validator.descend(answer[name], allowed, path=name)
+            elif not allowed:
+                yield jsonschema.ValidationError(f"Additional properties are not allowed ({name!r} was unexpected)")
+
+    # Its own `unevaluatedProperties` would search with Python's expressions; no host knows that keyword.
+    own = {"pattern": matches, "patternProperties": named, "additionalProperties": other, "unevaluatedProperties": lambda *_: ()}
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, own)
 
 
 def _short(text: str) -> str:

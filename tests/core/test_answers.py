@@ -63,11 +63,38 @@ async def test_nothing_is_fetched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"properties": {"a": {"pattern": "(x+x+)+y"}}}, '{"a": "%s"}'),
+        ({"patternProperties": {"(x+x+)+y": {}}}, '{"%s": 1}'),
+        ({"patternProperties": {"(x+x+)+y": {}}, "additionalProperties": False}, '{"%s": 1}'),
+        ({"patternProperties": {"(x+x+)+y": {}}, "unevaluatedProperties": False}, '{"%s": 1}'),
+    ],
+)
+async def test_an_expression_that_never_ends(more: dict[str, Any], text: str) -> None:
+    """It is given up, and holds up nobody meanwhile."""
+    said = await answers.rejection({"type": "object", **more}, text % ("x" * 20_000))
+    assert "takes too long" in said
+
+
+async def test_properties_by_pattern() -> None:
+    """What the library does with its own expressions."""
+    schema = {"type": "object", "patternProperties": {"^n": {"type": "integer"}}, "additionalProperties": {"type": "string"}}
+    assert await answers.rejection(schema, '{"n1": 1, "x": "y"}') == ""
+    assert "$.n1: 'y' is not of type 'integer'" in await answers.rejection(schema, '{"n1": "y"}')
+    assert "$.x: 1 is not of type 'string'" in await answers.rejection(schema, '{"x": 1}')
+    assert await answers.rejection({"type": "object", "additionalProperties": True}, '{"x": 1}') == ""
+
+
+@pytest.mark.parametrize(
     ("schema", "said"),
     [
         ({"type": "array"}, '"type" must be "object"'),
         ({"type": "object", "properties": {"a": {"type": "objekt"}}}, "is not valid"),
         ({"type": "object", "description": "x" * 70_000}, "at most 64 KiB"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"c": {}}}, "there is nothing at '#/$defs/b'"),
+        ({"type": "object", "allOf": [{"$ref": "http://a.test/x"}]}, "nothing is fetched"),
+        ({"type": "object", "properties": {"a": {"pattern": "("}}}, "'(' is not a 'regex'"),
     ],
 )
 async def test_unusable_schema(schema: dict[str, Any], said: str) -> None:
@@ -78,6 +105,13 @@ async def test_unusable_schema(schema: dict[str, Any], said: str) -> None:
             await house.prompt(live, "x", schema=schema)
         assert said in caught.value.message
         assert house.kinds(live) == ["session_created"]
+
+
+async def test_references_within() -> None:
+    """By pointer, escaped or not, and to itself."""
+    refs = ["#/$defs/b", "#/$defs/x~1y", "#/allOf/0", "#"]
+    schema = {"type": "object", "$defs": {"b": {}, "x/y": {}}, "allOf": [{}], "anyOf": [{"$ref": ref} for ref in refs]}
+    await answers.refuse_unusable(schema)
 
 
 async def test_deep_schema() -> None:
