@@ -6,7 +6,7 @@ back, so that what was shown is never shown twice; kept text never changes. The 
 
 * begins where a word does in the kept text, unless it is long: "lo" goes on from "Hel" and repeats nothing;
 * has three letters, or six letters and digits: "11" may well follow "3.1", and a line of dashes another;
-* or is all that was shown: a reply that began anew. White space before either goes with it.
+* or is all that was shown, however long: a reply that began anew. White space before either goes with it.
 
 A host that goes on from a last assistant message by itself repeats nothing; there only a long repetition is one.
 """
@@ -87,7 +87,10 @@ class Seam:
         begun = self._held.lstrip()
         if not begun:
             return bool(self._kept)
-        return any(_within(self._kept, text) for text in {self._held, begun})
+        return any(self._begins_anew(text) or _within(self._kept, text) for text in {self._held, begun})
+
+    def _begins_anew(self, text: str) -> bool:
+        return not self._prefill and len(text) < len(self._kept) and self._kept.startswith(text)
 
 
 def _within(kept: str, text: str) -> bool:
@@ -105,6 +108,8 @@ def overlap(kept: str, text: str, *, prefill: bool = False) -> int:
     space = len(text) - len(text.lstrip())
     for skipped in sorted({0, space}):
         rest = text[skipped:]
+        if not prefill and len(kept) > TAIL and rest.startswith(kept):
+            return skipped + len(kept)
         for length in range(min(len(kept), len(rest), TAIL), 0, -1):
             if kept.endswith(rest[:length]) and _counts(kept, length, prefill=prefill):
                 return skipped + length

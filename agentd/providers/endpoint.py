@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import gc
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import trio
@@ -245,9 +246,18 @@ def _bounded(data: ModelData, context: int) -> ModelData:
 def _secrets(config: ProviderConfig) -> list[str]:
     """The longest first: one may be the beginning of another."""
     told = [value for name, value in config.headers.items() if _SECRET.search(name.lower())]
-    password = urlsplit(config.base_url).password
-    words = {*config.pool, *told, *(value.rpartition(" ")[2] for value in told), password or ""}
+    words = {*config.pool, *told, *(value.rpartition(" ")[2] for value in told), *_credentials(config.base_url)}
     return sorted(filter(None, words), key=len, reverse=True)
+
+
+def _credentials(url: str) -> tuple[str, ...]:
+    """What of a URL's user and password a host may quote: as they stand there, as they are meant, and as they go over the wire."""
+    parts = urlsplit(url)
+    given = parts.password or parts.username
+    if given is None:
+        return ()
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return given, unquote(given), b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _shown(url: str) -> str:

@@ -71,11 +71,21 @@ def test_a_host_that_goes_on_by_itself(text: str, shown: str) -> None:
     assert text[overlap(kept, text, prefill=True) :] == shown
 
 
-@pytest.mark.parametrize("length", [TAIL - 1, TAIL, TAIL + 1])
-def test_as_far_as_it_is_looked_for(length: int) -> None:
-    """A reply that begins anew is recognised up to 200 characters; a longer one is a new text."""
-    kept = ("word " * TAIL)[: length - 1] + "x"
-    assert overlap(kept, kept + " more") == (length if length <= TAIL else 0)
+@pytest.mark.parametrize("length", [TAIL - 1, TAIL, TAIL + 1, 5 * TAIL])
+def test_a_reply_that_begins_anew(length: int) -> None:
+    """It is recognised whatever its length, and nothing of it is shown before it says something new."""
+    kept = ("word " * length)[: length - 1] + "x"
+    assert overlap(kept, kept + " more") == length
+    pieces = [kept[at : at + 7] for at in range(0, length, 7)]
+    assert [texts(shown) for shown in going(kept, [*pieces, " more", " and more"])][-3:] == [" more", " and more", ""]
+
+
+def test_as_far_as_it_is_looked_for() -> None:
+    """A step back of more than 200 characters that is not the beginning is a new text; so is one that begins anew otherwise."""
+    kept = "".join(f"w{number} " for number in range(200))
+    assert overlap(kept, kept[-TAIL:]) == TAIL
+    assert overlap(kept, kept[-2 * TAIL :]) == 0
+    assert overlap(kept, kept[:TAIL] + "otherwise") == 0
 
 
 @given(st.integers(0, len(STORY) - 1), st.integers(0, TAIL), st.booleans())

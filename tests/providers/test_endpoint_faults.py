@@ -244,11 +244,11 @@ async def test_key_is_in_no_error_and_no_log(answer: Answer, caplog: pytest.LogC
     assert KEY not in caplog.text
 
 
-@pytest.mark.parametrize("secret", ["sk-first", "sk-first-and-more", "tok-123", "word"])
+@pytest.mark.parametrize("secret", ["sk-first", "sk-first-and-more", "tok-123", "w%3Frd", "w?rd", "dXNlcjp3P3Jk"])
 async def test_all_that_is_secret_is_masked(secret: str) -> None:
-    """Each key, the longer before the shorter, the values of headers that sign in, a password in the address."""
+    """Each key, the longer before the shorter, the values of headers that sign in, a password in the address in all its forms."""
     async with serve([error(500, f"see {secret}.")]) as server:
-        url = server.url.replace("//", "//user:word@")
+        url = server.url.replace("//", "//user:w%3Frd@")
         headers = {"X-Auth-Token": "Token tok-123", "x-team": "blue"}
         provider = chat(url, "sk-first", "sk-first-and-more", headers=headers)
         with pytest.raises(ProviderDown, match=r"see \*\*\*\."):
