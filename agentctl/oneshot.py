@@ -33,9 +33,11 @@ class Report:
         self.out = out
         self._text = TurnText()
         self._cut = False
+        self._model = ""  # who is known to answer
 
     def begin(self, session: str, model: str) -> None:
         """The session is there."""
+        self._model = model
         if self.out.verbose:
             self.out.note(f"session {session}, model {model}")
 
@@ -54,6 +56,11 @@ class Report:
             self.out.detail(f"· {data['outcome']}: {self.out.brief(said)}")
         elif kind == "answer_rejected":
             self.out.note(f"the answer does not follow the schema; asked again ({self.out.brief(data['reason'])})")
+        elif kind == "model_waits":
+            self.out.detail(f"· waiting {data['seconds']:g} s for {data['model']}: {self.out.brief(data['reason'])}")
+        elif kind == "assistant_message" and data["model"] != self._model:
+            self._model = data["model"]
+            self.out.detail(f"· answered by {self._model}")
         elif kind == "reply_restarted":
             self.out.note(f"the reply broke off ({data['reason']['message']}); going on")
 

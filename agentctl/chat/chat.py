@@ -75,8 +75,13 @@ class Chat:
         title = one_line(view.title, 40) or (render.short(view.session) if view.session else "new session")
         queued = f"{len(view.queue)} queued" if view.queue else ""
         # What matters now comes first: a narrow terminal cuts the end.
-        fields = [self._activity(), queued, title, one_line(self._model or view.model, 60), render.tokens(view.usage)]
+        fields = [self._activity(), queued, title, self._answering(), render.tokens(view.usage)]
         return self.hint or " · ".join(filter(None, fields))
+
+    def _answering(self) -> str:
+        """The model that was chosen, and who answered last, if that is another."""
+        chosen, answered = self._model or self.transcript.model, self.transcript.answered
+        return one_line(f"{chosen} → {answered}" if answered and answered != chosen else chosen, 80)
 
     def edited(self) -> None:
         self.hint = ""

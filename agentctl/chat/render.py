@@ -70,6 +70,11 @@ def _preference(name: str, value: object) -> str:
     return f"{name}={one_line(str(value), 60)}" if value else f"{name} as configured"
 
 
+def held_up(data: Mapping[str, Any]) -> Line:
+    """Nothing comes for a while."""
+    return line(f"waiting {data['seconds']:g} s for {one_line(data['model'], 60)}: {one_line(data['reason'], 200)}", "notice")
+
+
 def sources(parts: Sequence[Mapping[str, Any]]) -> list[Line]:
     """What a reply cites, each once, in order."""
     cited = [part for part in parts if part["kind"] == "citation"]

@@ -88,6 +88,8 @@ class Transcript:
         self.calls: dict[str, Call] = {}
         self.usage: Data = {}
         self.draft: Draft | None = None
+        self.answered = ""
+        """The model of the newest reply: of an alias, or where another had to help out."""
         self.missed = False
         self._lost = False
         self._doubtful = False  # the last view knew nothing of our draft
@@ -201,6 +203,7 @@ class Transcript:
     def _assistant_message(self, data: Data) -> list[Line]:
         news = self._reconcile(data, lambda draft: draft.settle(data["parts"])) + self._flush()
         news += render.sources(data["parts"])
+        self.answered = data["model"]
         match data["stop"]:
             case "length":
                 news.append(render.seam("the reply reached its length limit"))
@@ -211,6 +214,9 @@ class Transcript:
     def _reply_restarted(self, data: Data) -> list[Line]:
         unfinished = self.draft.print_out(flush=True) if self.draft else []
         return [*unfinished, render.seam(f"the reply broke off ({data['reason']['message']}); continuing")]
+
+    def _model_waits(self, data: Data) -> list[Line]:
+        return [render.held_up(data)]
 
     def _answer_rejected(self, data: Data) -> list[Line]:
         return [render.seam("the answer does not follow the schema; asked again")]
@@ -355,6 +361,7 @@ _HANDLERS: dict[str, Callable[[Transcript, Data], list[Line]]] = {
     "assistant_message": Transcript._assistant_message,
     "reply_restarted": Transcript._reply_restarted,
     "answer_rejected": Transcript._answer_rejected,
+    "model_waits": Transcript._model_waits,
     "tool_planned": Transcript._planned,
     "approval_requested": Transcript._asked,
     "approval_answered": Transcript._answered,

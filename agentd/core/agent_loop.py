@@ -190,6 +190,10 @@ class AgentLoop:
                 encoded = ev.encode_transient(stream, shown)
                 bus.publish(stream, encoded, None)
                 saver.touch(live)
+            if waits := draft.waits:
+                draft.waits = None
+                told = ev.ModelWaits(turn=draft.turn, step=draft.step, **waits._asdict())
+                bus.publish(stream, ev.encode_transient(stream, told), None)
             if draft.full:
                 raise _ReplyTooLong
 

@@ -10,7 +10,7 @@ import msgspec
 from attrs import define, evolve, field
 
 from agentd.core.costs import Asked, Bill, bill
-from agentd.ports import Cited, Delta, PartStart, PartText, Sealed, Spent, Stop
+from agentd.ports import Cited, Delta, PartStart, PartText, Sealed, Spent, Stop, Waits
 from agentwire.events import Delta as DeltaEvent
 from agentwire.events import DraftPartDelta
 from agentwire.types import Citation, DraftPart, DraftView, PartKind, Reasoning, ReplyPart, StopReason, Text, ToolCall, Usage
@@ -67,6 +67,7 @@ class Draft:
         self.usage = Usage()
         self.unsaved_size = 0  # code points not yet given to `take_unsaved`
         self.full = False
+        self.waits: Waits | None = None  # what nobody has been told yet
         self._whole = False  # its host has said that it is over
         self._room = LIMIT  # encoded bytes
         self._parts: dict[int, _Part] = {}
@@ -92,6 +93,8 @@ class Draft:
                     self.stop, self._whole = reason, True
                 case Spent(usage=usage):
                     self.usage = usage
+                case Waits():
+                    self.waits = delta
         return DeltaEvent(turn=self.turn, step=self.step, parts=tuple(shown)) if shown else None
 
     def _begin(self, number: int, kind: PartKind, name: str) -> None:

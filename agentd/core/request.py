@@ -20,7 +20,7 @@ from agentd.core.balance import Balance
 from agentd.core.health import LONGEST_WAIT, Attempt, Endpoint, Health, Target, action_for, at_once
 from agentd.core.routes import Candidate, Route
 from agentd.core.seam import Seam, kept_text
-from agentd.ports import Build, Delta, ModelLimits, Prompt, Provider, Sleeper, Spent, Stop
+from agentd.ports import Build, Delta, ModelLimits, Prompt, Provider, Sleeper, Spent, Stop, Waits
 from agentwire.errors import AgentError, BudgetExceeded, ContextTooLong, ProviderError, Refused
 
 log = structlog.get_logger()
@@ -30,6 +30,7 @@ ATTEMPTS = 6
 _FIRST_WAIT = 0.25  # seconds, doubled with each failure; twice as long at most, by chance
 _SPREAD = 2.0  # seconds at most, so that not all sessions come back to a host at the same moment
 
+_TOLD = 1.0  # seconds of waiting from which on somebody wants to know why
 _REFUSED = Stop("refused")
 """A reply that is nothing but this is no answer: another vendor may give one."""
 
@@ -129,6 +130,8 @@ class Request:
                 waited = False
             elif pause > 0 and not waited:  # once: another may have come back meanwhile, or it is asked all the same
                 log.info("model_request_waits", model=str(candidate), seconds=round(pause, 3))
+                if pause >= _TOLD:
+                    sink([Waits(round(pause, 1), str(candidate), self._reason(endpoint))])
                 await self._router.sleep(pause)
                 waited = True
             else:
@@ -162,6 +165,13 @@ class Request:
         waits = {endpoint: self._wait(endpoint, now) for endpoint in usable}
         soonest = min(usable, key=lambda endpoint: (waits[endpoint], health.cooldown(endpoint, now)))
         return soonest, waits[soonest]
+
+    def _reason(self, endpoint: Endpoint) -> str:
+        """Why it is not asked at once."""
+        targets = {str(target) for target in endpoint.targets}
+        known = [circuit.reason for circuit in self._router.health.circuits(self._router.now()) if circuit.target in targets]
+        failure = self._failures.get(endpoint.candidate)
+        return known[-1] if known else failure.error.message if failure else ""
 
     def _usable(self, unfit: set[Candidate] | frozenset[Candidate]) -> list[Endpoint]:
         if self._attempts.total() >= ATTEMPTS:

@@ -164,6 +164,14 @@ class Cited(NamedTuple):
     citation: Citation
 
 
+class Waits(NamedTuple):
+    """Nothing comes for so many seconds: `model` will be asked then, and not sooner because of `reason`."""
+
+    seconds: float
+    model: str
+    reason: str
+
+
 class Stop(NamedTuple):
     """The reply ended cleanly."""
 
@@ -176,7 +184,7 @@ class Spent(NamedTuple):
     usage: Usage
 
 
-Delta = PartStart | PartText | Sealed | Cited | Stop | Spent
+Delta = PartStart | PartText | Sealed | Cited | Waits | Stop | Spent
 
 
 class Stream(Protocol):

@@ -267,6 +267,17 @@ class DraftReset:
 
 
 @frozen(kw_only=True)
+class ModelWaits:
+    """The next request to `model` is sent in so many seconds, and not sooner because of `reason`."""
+
+    turn: int
+    step: int
+    model: str
+    seconds: float
+    reason: str
+
+
+@frozen(kw_only=True)
 class WatchClosed:
     """The last frame of a watch. Watch again with `after` = `seq`.
 
@@ -297,7 +308,7 @@ PERSISTED: tuple[type[Any], ...] = (
     ToolFinished,
     TurnFinished,
 )
-TRANSIENT: tuple[type[Any], ...] = (Delta, DraftReset, WatchClosed)
+TRANSIENT: tuple[type[Any], ...] = (Delta, DraftReset, ModelWaits, WatchClosed)
 
 
 def _snake(name: str) -> str:

@@ -514,3 +514,9 @@ def test_an_answer_sent_back_is_told() -> None:
     """The answer that follows is another paragraph."""
     told = play([*begun("q"), message("seven"), ("answer_rejected", {"turn": 1, "reason": "no"})], Transcript("s"))
     assert told[-1] == "── the answer does not follow the schema; asked again ──"
+
+
+def test_waiting_is_said() -> None:
+    """For whom, for how long, and why."""
+    waits = {"turn": 1, "step": 0, "model": "b/y", "seconds": 7.5, "reason": "rate\nlimited"}
+    assert play([*begun("q"), ("model_waits", waits)])[-1] == "waiting 7.5 s for b/y: rate limited"

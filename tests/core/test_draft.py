@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.draft import Draft
-from agentd.ports import Cited, PartStart, PartText, Sealed, Spent, Stop
+from agentd.ports import Cited, PartStart, PartText, Sealed, Spent, Stop, Waits
 from agentwire.events import encode_body
 from agentwire.types import Citation, Reasoning, Text, ToolCall, Usage
 
@@ -144,3 +144,11 @@ def test_seals_and_citations_have_no_more_room_than_text() -> None:
     draft.feed([PartStart(0, "reasoning"), PartText(0, "hm"), Sealed(0, {"provider": "p", "data": "x" * 800_000})])
     draft.feed([Cited(1, Citation(quote="x" * 800_000)), Sealed(7, SEAL)])
     assert draft.reply("c") == (Reasoning(text="hm"),)
+
+
+def test_waiting_is_no_part_of_the_reply() -> None:
+    """It is there to be told, and leaves nothing behind."""
+    draft = Draft(1, 0)
+    assert draft.feed([Waits(7.0, "a/x", "no")]) is None
+    assert draft.waits == Waits(7.0, "a/x", "no")
+    assert draft.reply("c") == () and draft.take_unsaved() is None

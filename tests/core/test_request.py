@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.ports import Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop
+from agentd.ports import Delta, ModelLimits, PartStart, PartText, Prompt, Spent, Stop, Waits
 from agentwire.errors import (
     AgentError,
     AuthFailed,
@@ -90,6 +90,13 @@ async def test_retry_after_is_honoured(autojump_clock: Clock) -> None:
     bench = Bench(Host("a", failing(RateLimited, retry_after=7), OK), chance=0.5)
     await bench.ask()
     assert bench.waits == [8.0]
+
+
+async def test_a_long_wait_is_told(autojump_clock: Clock) -> None:
+    """To whoever looks at the empty line: for how long, for whom and why; a short one is not worth a word."""
+    bench = Bench(Host("a", failing(RateLimited, retry_after=7), OK))
+    assert await bench.ask() == [Waits(7.0, "a/one", "no"), *ANSWER]
+    assert await Bench(Host("a", Play(entering=down()), OK)).ask() == list(ANSWER)
 
 
 async def test_retry_after_binds_everybody(autojump_clock: Clock) -> None:
