@@ -390,7 +390,7 @@ def test_fallback_models(home: Path, arguments: tuple[str, ...], created: str | 
 def test_who_answers_and_what_is_waited_for(home: Path) -> None:
     """Both are remarks for -v; with an alias nobody would know otherwise."""
     waits = {"turn": 1, "step": 0, "model": "b/y", "seconds": 7.5, "reason": "rate limited"}
-    answer, _ = run(home, [Log("model_waits", waits), *HELLO], "hi", "-v", "--model", "fast")
+    answer, _ = run(home, [Log("model_waits", waits), *HELLO], "hi", "-v", "-s", SESSION, "--model", "fast")
     assert answer.out == "hello\n"
     assert "waiting 7.5 s for b/y: rate limited" in answer.err
     assert "answered by fake/one" in answer.err

@@ -124,8 +124,8 @@ def test_mistakes_in_toml(toml: str, text: str) -> None:
             {"OPENAI_BASE_URL": "host:1"},
             [],
             (
-                "environment variable OPENAI_BASE_URL (providers.openai.base_url): expected an http:// or https:// URL without ? and #, "
-                "got 'host:1'"
+                "environment variable OPENAI_BASE_URL (providers.openai.base_url): "
+                "expected an http:// or https:// URL without ? and #, got 'host:1'"
             ),
         ),
         ("", {}, ["turn.max_steps=ten"], "-c turn.max_steps: expected a whole number from 1 to 10000, got 'ten'"),
