@@ -15,7 +15,7 @@ from msgspec import Struct
 from agentd.ports import Stop
 from agentd.providers.chat_errors import classify
 from agentd.providers.decoding import Decoding
-from agentwire.errors import ProviderDown
+from agentwire.errors import ProviderDown, ProviderOverloaded
 from agentwire.types import Citation, StopReason, Usage
 
 _QUOTE = 500  # characters of a source's own words
@@ -90,19 +90,36 @@ _REASONS: Mapping[str, StopReason] = {
     "function_call": "tool_calls",
     "length": "length",
     "max_tokens": "length",
+    "model_length": "length",  # Mistral
     "content_filter": "refused",
 }
 """Any other word means that the model stopped by itself ("eos", "end_turn", ...)."""
 
+_BROKEN: Mapping[str, type[ProviderDown]] = {
+    "error": ProviderDown,  # OpenRouter, when its upstream broke
+    "abort": ProviderDown,  # vLLM
+    "insufficient_system_resource": ProviderOverloaded,  # DeepSeek
+}
+"""Words for a reply that is not whole."""
+
 
 class _Call:
-    """A tool call under way: its part, and the id it was begun with."""
+    """A tool call under way: its part, the id it was begun with, and, if that is empty, what was `said` of its arguments."""
 
-    __slots__ = ("id", "part")
+    __slots__ = ("id", "part", "said")
 
     def __init__(self, call_id: str | None, part: int) -> None:
         self.id = call_id
         self.part = part
+        self.said = ""
+
+    @property
+    def whole(self) -> bool:
+        """Its arguments are: what follows under its index is another call (Gemini's have no ids, and all the same index)."""
+        try:
+            return bool(self.said) and isinstance(json.loads(self.said), dict)
+        except ValueError:
+            return False
 
 
 class ChatDecoder(Decoding):
@@ -164,8 +181,8 @@ class ChatDecoder(Decoding):
         if choice.message is not None and choice.message.annotations:
             self._cite(choice.message.annotations)
         if choice.finish_reason:
-            if choice.finish_reason == "error":  # OpenRouter, when its upstream broke
-                raise ProviderDown(f"{self._who} broke off the reply with an error")
+            if broken := _BROKEN.get(choice.finish_reason):
+                raise broken(f"{self._who} broke off the reply: {choice.finish_reason.replace('_', ' ')}")
             self._reason = _REASONS.get(choice.finish_reason, "end")
 
     def _think(self, thought: str) -> None:
@@ -195,13 +212,55 @@ class ChatDecoder(Decoding):
         if index is None:
             index = len(self._calls) if function.name else len(self._calls) - 1
         call = self._calls.get(index)
-        if call is None or (function.name and delta.id and delta.id != call.id):
+        if call is None or (function.name and (delta.id != call.id if delta.id else call.whole)):
             call = self._calls[index] = _Call(delta.id, self._start("tool_call", function.name or ""))
         arguments = function.arguments
-        if isinstance(arguments, str):
+        if arguments is not None and not isinstance(arguments, str):
+            arguments = msgspec.json.encode(arguments).decode()
+        if arguments:
             self._add(call.part, arguments)
-        elif arguments is not None:
-            self._add(call.part, msgspec.json.encode(arguments).decode())
+            if not call.id:
+                call.said += arguments
+
+    def _tolerated(self, value: Any) -> Any:
+        """Mistral's contents in pieces, numbers as ids, fractions of tokens, empty lists for no details."""
+        if not isinstance(value, dict):
+            return value
+        for choice in filter(_is_object, _listed(value.get("choices"))):
+            for body in filter(_is_object, (choice.get("delta"), choice.get("message"))):
+                _flatten(body)
+        if isinstance(usage := value.get("usage"), dict):
+            value["usage"] = {name: _counted(count) for name, count in usage.items()}
+        return value
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _flatten(body: dict[str, Any]) -> None:
+    if isinstance(pieces := body.get("content"), list):
+        thoughts = [inner for piece in filter(_is_object, pieces) for inner in _listed(piece.get("thinking"))]
+        body["content"], thought = _joined(pieces), _joined(thoughts)
+        if thought:
+            body["reasoning_content"] = thought
+    for call in filter(_is_object, _listed(body.get("tool_calls"))):
+        if call.get("id") is not None:
+            call["id"] = str(call["id"])
+
+
+def _joined(pieces: list[Any]) -> str:
+    return "".join([piece["text"] for piece in filter(_is_object, pieces) if isinstance(piece.get("text"), str)])
+
+
+def _counted(count: Any) -> Any:
+    if isinstance(count, dict):
+        return {name: _counted(inner) for name, inner in count.items()}
+    return int(count) if isinstance(count, float) else None if isinstance(count, list) else count
 
 
 def _usage(usage: _Usage) -> Usage:

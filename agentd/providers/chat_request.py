@@ -16,6 +16,7 @@ from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
 from agentd.providers.contents import as_text, data_url, instead, usable
 from agentd.providers.kept import EncodedHistories
+from agentd.providers.names import plain, short_id
 from agentd.providers.openai_schema import strict
 from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
 
@@ -26,6 +27,7 @@ CONTINUE: Final = (
 """Asks for the rest of a reply where the host cannot continue an assistant message itself."""
 
 _encoder = msgspec.json.Encoder()
+_NAME = 64  # characters of a tool's name
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -193,12 +195,12 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
         _arguments.decode(arguments)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         arguments = json.dumps({"invalid_json": arguments})
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    return {"id": short_id(call.id), "type": "function", "function": {"name": plain(call.name, _NAME), "arguments": arguments}}
 
 
 def _result(result: ToolResult) -> dict[str, Any]:
     content = "".join([_output(part) for part in result.parts])
-    return {"role": "tool", "tool_call_id": result.call, "content": f"Error: {content}" if result.is_error else content}
+    return {"role": "tool", "tool_call_id": short_id(result.call), "content": f"Error: {content}" if result.is_error else content}
 
 
 def _output(part: Text | BlobRef) -> str:

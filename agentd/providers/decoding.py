@@ -8,7 +8,7 @@ the end of the body: usage comes after the reason, and `Stop` is last.
 from __future__ import annotations
 
 import json
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -68,8 +68,9 @@ class Decoding:
         """The deltas that the end of the body brings. Raises ProviderDown if the reply was cut off before its end."""
         if self.finished:
             return []
-        deltas = self.feed(b"" if self._reader.partial else b"\n\n")  # some servers leave out the last blank line
-        if self.failed is not None:
+        partial = self._reader.partial
+        deltas = self.feed(b"\n\n")  # some servers leave out the last blank line, or even the end of the line before
+        if self.failed is not None and not partial:
             raise self.failed
         if not self.finished:
             if not self.complete:
@@ -93,11 +94,15 @@ class Decoding:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         try:
-            value = json.loads(event.decode("utf-8", "replace"))
+            value = self._tolerated(json.loads(event.decode("utf-8", "replace"), parse_constant=lambda _: None))
             return decoder.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, msgspec.MsgspecError, RecursionError):
             shown = event[:80].decode("utf-8", "replace")
             raise ProviderDown(f"{self._who} sent an event that is no {what}: {shown!r}") from None
+
+    def _tolerated(self, value: Any) -> Any:
+        """An event that could not be read as it should be, in the shape that it should have."""
+        return value
 
     def _start(self, kind: PartKind, name: str = "") -> int:
         """Begin a part; its number."""

@@ -7,7 +7,6 @@ model's own or have nothing behind them, arguments that are no object, names in 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from attrs import frozen
 
 from agentd.ports import Message
 from agentd.providers.contents import as_text, encoded, instead, usable
+from agentd.providers.names import plain
 from agentwire.types import BlobRef, Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
 
 EMPTY: Final = "[empty]"
@@ -25,7 +25,6 @@ THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
 """Types of blocks."""
 
 _IMAGES = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
-_ODD = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME = 128  # characters of a tool's name
 
 _encoder = msgspec.json.Encoder()
@@ -66,7 +65,7 @@ class Way:
             case Text():
                 yield text_block(part.text)
             case ToolCall():
-                yield {"type": "tool_use", "id": _known(part.id), "name": _known(part.name)[:_NAME], "input": _input(part)}
+                yield {"type": "tool_use", "id": plain(part.id, _NAME), "name": plain(part.name, _NAME), "input": _input(part)}
             case ToolResult():
                 yield _result(part)
             case Reasoning():
@@ -98,11 +97,6 @@ class Way:
         return {"type": "document", "source": source, "title": part.name}
 
 
-def _known(name: str) -> str:
-    """An id or a tool's name in the letters that hosts take: models make up others."""
-    return _ODD.sub("_", name) or "_"
-
-
 def _input(call: ToolCall) -> dict[str, Any]:
     """Invalid arguments are wrapped: hosts take an object only, and the model shall see what it got wrong."""
     try:
@@ -113,7 +107,7 @@ def _input(call: ToolCall) -> dict[str, Any]:
 
 def _result(result: ToolResult) -> dict[str, Any]:
     content = "".join([_output_of(part) for part in result.parts])
-    said: dict[str, Any] = {"type": "tool_result", "tool_use_id": _known(result.call)}
+    said: dict[str, Any] = {"type": "tool_result", "tool_use_id": plain(result.call, _NAME)}
     if content.strip() or result.is_error:  # an error that says nothing is refused
         said["content"] = content if content.strip() else EMPTY
     return said | {"is_error": True} if result.is_error else said

@@ -99,6 +99,8 @@ class OllamaDecoder(Decoding):
 def _arguments(raw: msgspec.Raw) -> str:
     """The object as it came; models that were trained otherwise put its text into a string, which hosts leave there."""
     text = bytes(raw).decode("utf-8", "replace")
+    if text == "null":
+        return "{}"
     return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 
 

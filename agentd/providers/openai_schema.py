@@ -12,6 +12,8 @@ _MORE = frozenset(("title", "description", "$ref", "$defs", "definitions", "minI
 _NUMBERS = frozenset(("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"))
 _TAKEN = _WORDS | _MORE | _NUMBERS
 _FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
+_SAYS_WHAT = ("type", "enum", "const", "anyOf", "$ref")
+"""One of them must say what a value is."""
 _NAMED = ("properties", "$defs", "definitions")
 
 
@@ -23,6 +25,8 @@ def strict(schema: Mapping[str, Any]) -> bool:
 
 def _fits(schema: Any, depth: int) -> bool:
     if not isinstance(schema, Mapping) or depth > _DEEPEST or not schema.keys() <= _TAKEN:
+        return False
+    if schema.keys().isdisjoint(_SAYS_WHAT):
         return False
     if "object" in _types(schema) and not _closed(schema):
         return False

@@ -9,7 +9,6 @@ leads to nothing.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
 from agentd.providers.contents import as_text, data_url, instead, usable
 from agentd.providers.kept import EncodedHistories
+from agentd.providers.names import plain
 from agentd.providers.openai_schema import strict
 from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
 
@@ -31,7 +31,6 @@ SEALS: Final = "encrypted_content"
 _WAYS = 8
 """Models whose histories are kept as they were encoded: names of models come from users."""
 _LEAST_OUTPUT = 16  # tokens; the vendor refuses less
-_ODD = re.compile(r"[^a-zA-Z0-9_-]")
 _NAME = 64  # characters of a tool's name
 
 _encoder = msgspec.json.Encoder()
@@ -212,7 +211,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
         _arguments.decode(arguments)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         arguments = json.dumps({"invalid_json": arguments})
-    name = _ODD.sub("_", call.name)[:_NAME] or "_"
+    name = plain(call.name, _NAME)
     return {"type": "function_call", "call_id": call.id, "name": name, "arguments": arguments}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentd.ports import Cited, Delta, PartStart, PartText, Spent, Stop
 from agentd.providers.chat_decoder import ChatDecoder
-from agentwire.errors import ContextTooLong, ProviderDown, RateLimited
+from agentwire.errors import ContextTooLong, ProviderDown, ProviderOverloaded, RateLimited
 from agentwire.types import Usage
 from tests.providers.scenes import RICH, Whole, body, whole
 
@@ -328,3 +328,55 @@ def test_reasoning_is_sealed_once() -> None:
     pieces = [chunk({"reasoning_content": "a"}), chunk({"reasoning_content": "b"}), chunk({"content": "c"}, "stop"), DONE]
     reply = whole([delta for piece in pieces for delta in decoder.feed(piece)])
     assert reply.seals == ((0, {"provider": "deepseek"}),)
+
+
+# --- shapes that other hosts send ---------------------------------------------------------------------------------------------------
+
+
+def test_contents_in_pieces() -> None:
+    """Mistral's: text and thoughts as lists."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    pieces = [thought, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, {"type": "image"}]
+    assert decode(chunk({"content": pieces}), say("c"), STOP, DONE).parts == (("reasoning", "", "hm"), ("text", "", "abc"))
+
+
+def test_numbers_and_lists_where_others_stand() -> None:
+    """Ids as numbers, tokens in fractions, no details as an empty list, NaN where nobody looks."""
+    used = {"prompt_tokens": 3.0, "completion_tokens": 2.0, "prompt_tokens_details": [], "completion_tokens_details": []}
+    call = called(index=0, id=7, function={"name": "f", "arguments": "{}"})
+    odd = b'data: {"choices": [{"index": 0, "delta": {"content": "x"}, "logprobs": NaN}], "score": Infinity}\n\n'
+    reply = decode(odd, call, chunk(finish="tool_calls", usage=used), DONE)
+    assert reply.parts == (("text", "", "x"), ("tool_call", "f", "{}"))
+    assert reply.usage == Usage(input=3, output=2)
+
+
+def test_whole_calls_without_ids_under_one_index() -> None:
+    """Gemini's: a named delta behind a call that is whole is another call; behind half a call it is the same again."""
+    whole_call = called(index=0, id="", function={"name": "f", "arguments": '{"a": 1}'})
+    other = called(index=0, id="", function={"name": "g", "arguments": "{}"})
+    assert decode(whole_call, other, STOP, DONE).parts == (("tool_call", "f", '{"a": 1}'), ("tool_call", "g", "{}"))
+    halves = [called(index=0, id="", function={"name": "f", "arguments": half}) for half in ('{"a"', ": 1}")]
+    assert decode(*halves, STOP, DONE).parts == (("tool_call", "f", '{"a": 1}'),)
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [("abort", ProviderDown), ("error", ProviderDown), ("insufficient_system_resource", ProviderOverloaded)],
+)
+def test_words_for_a_reply_that_is_not_whole(word: str, error: type[ProviderDown]) -> None:
+    """Half an answer is not passed for one."""
+    with pytest.raises(error, match="broke off the reply") as caught:
+        decode(say("so"), chunk(finish=word), DONE)
+    assert type(caught.value) is error
+
+
+def test_length_in_other_words() -> None:
+    assert decode(say("so"), chunk(finish="model_length"), DONE).stop == "length"
+
+
+def test_last_line_without_its_end() -> None:
+    """It counts if it is whole; half of it is a cut."""
+    assert decode(say("a"), STOP, DONE.rstrip()).stop == "end"
+    assert decode(say("a"), STOP.rstrip()).stop == "end"
+    with pytest.raises(ProviderDown, match="cut the reply off"):
+        decode(say("a"), STOP[:-10])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from attrs import evolve
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import Catalog, ModelData
 from agentd.providers.chat_request import CONTINUE, ChatRequests
+from agentd.providers.names import short_id
 from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
 
 PLAIN = ModelData()
@@ -53,9 +55,9 @@ def test_history_with_tools() -> None:
         {
             "role": "assistant",
             "content": "I look",
-            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}],
+            "tool_calls": [{"id": short_id("c1"), "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}],
         },
-        {"role": "tool", "tool_call_id": "c1", "content": "Error: no such file"},
+        {"role": "tool", "tool_call_id": short_id("c1"), "content": "Error: no such file"},
     ]
 
 
@@ -216,3 +218,13 @@ def test_what_was_kept_changes_no_byte() -> None:
         for data in (PLAIN, DEEPSEEK, ModelData(images=True)):
             prompt = Prompt(model="m", system="be brief", messages=history[:length], max_output=9, session="s", blobs=BLOBS)
             assert json.loads(b"".join(requests.encode(prompt, data))) == encoded(prompt, data, provider="deepseek")
+
+
+def test_ids_and_names_are_what_every_host_takes() -> None:
+    """Nine letters and digits for an id, whatever ours is; a name that the model made up is not refused for ever after."""
+    asked = Message("assistant", (ToolCall(id="f" * 32 + "-102-10-0", name="weird.tool name/ü" * 9, arguments_json="{}"),))
+    told = Message("tool", (ToolResult(call="f" * 32 + "-102-10-0", parts=(Text(text="no"),)),))
+    call, result = request(user("hi"), asked, told)["messages"][-2:]
+    assert call["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert re.fullmatch(r"[a-zA-Z0-9]{9}", result["tool_call_id"])
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call["tool_calls"][0]["function"]["name"])

@@ -54,6 +54,8 @@ def test_schemas_that_it_takes(schema: dict[str, Any]) -> None:
         thing(a={"type": "string", "format": "iri"}),
         thing(a={"allOf": [{"type": "string"}]}),
         thing(a=True),
+        thing(a={}),
+        thing(a={"description": "anything"}),
         {**thing(), "$defs": {"b": {"type": "object"}}},
         nested(11),
     ],
