@@ -330,7 +330,7 @@ def test_reasoning_is_sealed_once() -> None:
     assert reply.seals == ((0, {"provider": "deepseek"}),)
 
 
-# --- shapes that other hosts send ---------------------------------------------------------------------------------------------------
+# --- shapes that other hosts send -------------------------------------------------------------------------------------------------
 
 
 def test_contents_in_pieces() -> None:

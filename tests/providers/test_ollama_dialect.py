@@ -160,9 +160,9 @@ def test_calls_are_calls_whatever_the_done_reason() -> None:
 
 @pytest.mark.parametrize("arguments", [{"a": [1, {"b": "é"}]}, '{"a": 1}', "not json", [1], None])
 def test_arguments_stay_as_the_model_gave_them(arguments: Any) -> None:
-    """An object as JSON; a text, which some models give, as that text."""
+    """An object as JSON; a text, which some models give, as that text; nothing as no arguments."""
     (_, _, said), *_ = decode(called("n", arguments), END).parts
-    assert said == arguments if isinstance(arguments, str) else json.loads(said) == arguments
+    assert said == arguments if isinstance(arguments, str) else json.loads(said) == ({} if arguments is None else arguments)
 
 
 def test_usage_may_be_missing() -> None:
