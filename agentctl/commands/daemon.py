@@ -104,14 +104,15 @@ def _reload(paths: Paths, args: Namespace, out: Output) -> int:
     _refuse_to_start(paths)
     with Client.connect(paths, start=False) as client:
         answer = client.call("daemon/reload", {})
+        warnings = client.call("config/get", {})["warnings"]
+    for warning in warnings:  # misspelt keys, and what waits for a restart
+        out.warn(warning)
     if args.json:
         out.document(answer)
         return 0
     waiting = answer["needs_restart"]
     counts = [key for key in answer["changed"] if key not in waiting]
     out.say(f"new values count: {', '.join(counts)}" if counts else "nothing new counts")
-    if waiting:
-        out.warn(f"only after `agentctl daemon restart`: {', '.join(waiting)}")
     return 0
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from agentd.core.routes import Candidate
 from agentwire.errors import (
@@ -73,10 +73,13 @@ _NO_SUCH_MODEL = Action(scope="model", cooldown=60, growth=1, spent="model")
 
 
 def action_for(error: ProviderError) -> Action:
-    """What is done about it."""
+    """What is done about it. A provider whose models live and die apart says so in the details."""
     if isinstance(error, BadRequest) and error.details.get("status") == 404:
         return _NO_SUCH_MODEL
-    return next(ACTIONS[cls] for cls in type(error).__mro__ if cls in ACTIONS)
+    action = next(ACTIONS[cls] for cls in type(error).__mro__ if cls in ACTIONS)
+    if error.details.get("scope") == "model" and action.scope == "provider":
+        return evolve(action, scope="model")
+    return action
 
 
 @frozen

@@ -113,6 +113,9 @@ class LocalProvider:
         try:
             async with model.stream(self._body(name, prompt), self._timeouts) as reply:
                 yield reply
+        except ProviderDown as error:  # each model has a process of its own: the others are none the worse
+            error.details["scope"] = "model"
+            raise
         finally:
             model.leave()
 

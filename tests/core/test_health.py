@@ -54,6 +54,7 @@ def ready(health: Health, now: float) -> list[str]:
         (RateLimited("no", retry_after=42), "a/x#1", ["a/x#2", "a/y#1", "a/y#2", "b/x#1"], 42),
         (ProviderOverloaded("no"), "a/x", ["a/y#1", "a/y#2", "b/x#1"], 1),
         (ProviderDown("no"), "a", ["b/x#1"], 1),
+        (ProviderDown("no", scope="model"), "a/x", ["a/y#1", "a/y#2", "b/x#1"], 1),
         (ProviderTimeout("no"), "a", ["b/x#1"], 1),
         (AuthFailed("no"), "a#1", ["a/x#2", "a/y#2", "b/x#1"], 300),
         (OutOfCredit("no"), "a#1", ["a/x#2", "a/y#2", "b/x#1"], 600),

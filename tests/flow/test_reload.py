@@ -75,12 +75,13 @@ def test_reload_in_words(home: Home) -> None:
     """`agentctl daemon reload` says what counts and what waits, as JSON too; a wrong file is exit 78, no daemon exit 3."""
     assert agentctl(home.path, "daemon", "reload").code == 3
     home.start()
-    home.write("config/config.toml", "turn.max_steps = 3\nstore.backups = 3\n")
+    home.write("config/config.toml", "turn.max_steps = 3\nstore.backups = 3\nturn.max_stps = 4\n")
     said = agentctl(home.path, "daemon", "reload")
     assert (said.code, said.out) == (
         0,
         "new values count: turn.max_steps\n",
-    ) and "daemon restart`: store.backups" in said.err
+    ) and "store.backups has a new value, which counts after `agentctl daemon restart`" in said.err
+    assert "unknown key turn.max_stps; did you mean turn.max_steps?" in said.err
     answer = agentctl(home.path, "daemon", "reload", "--json").document
     assert answer == {"changed": ["store.backups"], "needs_restart": ["store.backups"]}
     home.write("config/config.toml", "turn.max_steps = 0\n")
