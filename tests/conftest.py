@@ -19,6 +19,9 @@ from agentwire.environment import ACCEPTED, ENVIRONMENT, OWN
 from agentwire.paths import locate
 from agentwire.weights import EMBEDDED
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background of a script: programs under test must hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The same examples in every run: a failure seen once is seen again. Timing is no business of a property test.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
