@@ -170,15 +170,16 @@ async def test_a_model_server_that(daemon: Daemon, models: Models, name: str) ->
         assert ends(await peer.log(session)) == {1: case.outcome, 2: "done"}
 
 
-async def test_a_turn_that_waits_for_a_hanging_server_is_cancelled_at_once(daemon: Daemon) -> None:
-    """Cancel closes the request; the text that was shown is kept."""
-    async with daemon.connect() as peer:
-        session = await peer.create()
-        await peer.prompt(session, "hangs after the first tokens")
-        await peer.until("delta")
-        assert (await peer.call("session/cancel", session=session))["turn"] == 1
-        assert (await peer.until("turn_finished"))["data"]["outcome"] == "cancelled"
-        assert text_of(await peer.log(session), 1) in (HALF, WHOLE)
+async def test_a_turn_that_waits_for_a_hanging_server_is_cancelled_at_once(models: Models) -> None:
+    """Cancel closes the request; the text that was shown is kept. (With the usual patience: nothing but the cancel ends it.)"""
+    with Home() as home:
+        async with home.start(models).connect() as peer:
+            session = await peer.create()
+            await peer.prompt(session, "hangs after the first tokens")
+            await peer.until("delta")
+            assert (await peer.call("session/cancel", session=session))["turn"] == 1
+            assert (await peer.until("turn_finished"))["data"]["outcome"] == "cancelled"
+            assert text_of(await peer.log(session), 1) in (HALF, WHOLE)
 
 
 @pytest.mark.slow
