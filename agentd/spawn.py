@@ -65,7 +65,20 @@ async def _scope(argv: Sequence[str], profile: Profile, umask: int) -> AsyncIter
         raise failure
 
 
+GATE = 'echo r; read -r word && [ "$word" = go ] && exec "$@"'
+"""A shell in whose place the program comes once it is told `go`. If its input ends, because we do, nothing runs. dash and others
+know only descriptors of one digit: so stdin and stdout. It reads byte by byte, and takes nothing that is the program's."""
+
+
+def gate(argv: Sequence[str], profile: Profile) -> list[str]:
+    """The command that waits for `Process.go` and then is `argv`."""
+    if not profile.gated:
+        return list(argv)
+    return ["/bin/sh", "-c", GATE + " </dev/null" * profile.silent + " 2>&1" * profile.merged, "sh", *argv]
+
+
 def _launch(argv: Sequence[str], profile: Profile, umask: int) -> _Child:
+    argv = gate(argv, profile)
     environment = restore_library_path(profile.environment, frozen=getattr(sys, "frozen", False))
     pipe = subprocess.PIPE
     try:
@@ -125,6 +138,15 @@ class _Child:
         self._code: int | None = None
         self._one_waiter = trio.Lock()
         self._over = False  # what has not been written by now is nobody's: reading no longer waits
+
+    async def go(self) -> None:
+        ready = await self.receive(2)
+        if ready != b"r\n":
+            with trio.move_on_after(OUTPUT_GRACE):
+                await self.wait()
+            said = self.stderr_tail().strip()
+            raise ToolError(f"the process ended before it could begin{': ' if said else ''}{said}")
+        await self.send(b"go\n")
 
     async def send(self, data: bytes) -> None:
         rest = memoryview(data)

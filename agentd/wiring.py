@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -21,7 +21,7 @@ from agentd.core.assembly import assemble
 from agentd.core.budget import Budgets
 from agentd.core.index import index_change
 from agentd.core.model_list import ModelList
-from agentd.core.permit import Policy
+from agentd.core.permit import Policy, of_lists
 from agentd.core.prompt import Facts
 from agentd.core.pulls import Pulls
 from agentd.core.router import Router
@@ -46,6 +46,7 @@ from agentwire.config import Config
 from agentwire.config_models import DEFAULT_MODELS
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
+from agentwire.types import Verdict
 
 _DAY = 86400.0
 _DEMO = (
@@ -180,11 +181,11 @@ class _Current:
 
 
 def _settings(config: Config) -> Settings:
-    rules, clean = config.permissions, config.cleanup
+    clean = config.cleanup
     return Settings(
         model=config.model,
         max_steps=config.turn.max_steps,
-        policy=Policy(allow=rules.allow, ask=rules.ask, deny=rules.deny),
+        policy=_policy(config),
         approval_deadline=config.turn.approval_deadline,
         unload_after=config.daemon.unload_after,
         clean_idle=clean.idle_days * _DAY,
@@ -193,6 +194,29 @@ def _settings(config: Config) -> Settings:
         values=config.values,
         warnings=config.warnings,
     )
+
+
+def _policy(config: Config) -> Policy:
+    """What holds for every session. What is agentd's own no tool sees, and the directory of its socket least of all."""
+    rules, sandbox, paths, home = config.permissions, config.sandbox, config.paths, os.path.expanduser("~")
+    own = (paths.data, paths.logs, paths.cache, os.path.dirname(paths.config_file), paths.runtime)
+    return Policy(
+        mode=rules.mode,
+        rules=of_lists(rules.allow, rules.ask, rules.deny, scope="configuration", source="config.toml"),
+        write=_real(sandbox.write),
+        read=_real(sandbox.read),
+        hide=(*_real(own), *_real(sandbox.hide)),
+        network=_VERDICTS[sandbox.network],
+        home=home,
+        walled=sandbox.mode == "required",
+    )
+
+
+_VERDICTS: dict[str, Verdict] = {"ask": "ask", "allow": "allow", "deny": "deny"}
+
+
+def _real(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(os.path.realpath(os.path.expanduser(path)) for path in paths)
 
 
 def _router(config: Config, providers: Providers) -> Router:

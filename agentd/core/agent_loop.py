@@ -23,6 +23,8 @@ from agentd.core.costs import Asked
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
 from agentd.core.live import DraftSaver, Live
+from agentd.core.permissions import Permissions
+from agentd.core.permit import walls
 from agentd.core.prompt import Facts, build_prompt
 from agentd.core.settings import Current
 from agentd.core.state import Call, SessionState
@@ -57,6 +59,7 @@ class AgentLoop:
         bus: Bus,
         models: Models,
         tools: Tools,
+        permissions: Permissions,
         attachments: Attachments,
         accounts: Accounts,
         saver: DraftSaver,
@@ -65,7 +68,7 @@ class AgentLoop:
         settings: Current,
     ) -> None:
         self._store, self._bus, self._models, self._tools, self._attachments = store, bus, models, tools, attachments
-        self._accounts = accounts
+        self._permissions, self._accounts = permissions, accounts
         self._saver, self._clock, self._facts, self._settings = saver, Steady(clock), facts, settings
         self.suspending = False  # the daemon stops: turns pause before their next request or question
 
@@ -218,9 +221,11 @@ class AgentLoop:
             cost=bill.cost,
             estimated=bill.estimated,
         )
+        policy = self._permissions.policy(live.state)
         planner = Planner(
             tools=self._tools,
-            policy=self._settings().policy,
+            policy=policy,
+            place=self._permissions.place(live.state, policy),
             turn=turn.number,
             interactive=turn.interactive,
             approve_until=self._clock.now() + self._settings().approval_deadline,
@@ -257,16 +262,33 @@ class AgentLoop:
 
     async def _run_call(self, live: Live, turn: int, call: Call) -> None:
         began = trio.current_time()
-        variables = {f"AGENTD_VAR_{name}": value for name, value in live.state.variables.items()}
-        environment = {**live.state.environment, **variables}
-        context = ToolContext(call=call.id, session=live.state.id, cwd=live.state.cwd, environment=environment)
-        outcome = await self._outcome(call, context)
+        outcome = await self._tools.call(call.name, call.arguments_json, self._context(live, turn, call))
         parts = await self._bounded(live.state.id, outcome)
         seconds = round(trio.current_time() - began, 3)
-        await self._append(live, [ev.ToolFinished(turn=turn, call=call.id, outcome=outcome.outcome, parts=parts, seconds=seconds)])
+        over = ev.ToolFinished(turn=turn, call=call.id, outcome=outcome.outcome, parts=parts, seconds=seconds)
+        await self._append(live, [*outcome.bodies, over])
 
-    async def _outcome(self, call: Call, context: ToolContext) -> ToolOutcome:
-        return await self._tools.call(call.name, call.arguments_json, context)
+    def _context(self, live: Live, turn: int, call: Call) -> ToolContext:
+        policy = self._permissions.policy(live.state)
+        place = self._permissions.place(live.state, policy)
+        found = self._tools.find(call.name)
+
+        def progress(tail: str) -> None:
+            told = ev.ToolProgress(turn=turn, call=call.id, tail=tail)
+            self._bus.publish(live.state.id, ev.encode_transient(live.state.id, told), None)
+
+        return ToolContext(
+            call=call.id,
+            user=live.state.user,
+            session=place.session,
+            cwd=place.cwd,
+            environment=place.environment,
+            roots=place.roots,
+            accesses=call.accesses,
+            sandbox=walls(policy, found.spec, call.accesses) if found else None,
+            answer=call.note,
+            progress=progress,
+        )
 
     async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[Text | BlobRef, ...]:
         """Output over the limit becomes a blob with its head in the event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -19,6 +20,7 @@ from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.live import DraftSaver
 from agentd.core.once import Once
+from agentd.core.permissions import Permissions
 from agentd.core.prompt import Facts
 from agentd.core.recovery import Recovery
 from agentd.core.sessions import Sessions
@@ -59,7 +61,8 @@ def assemble(
     `groups` are further methods."""
     bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
     accounts = Accounts(store, models, clock, settings)
-    loop = AgentLoop(store, bus, models, tools, attachments, accounts, saver, clock, facts, settings)
+    permissions = Permissions(settings, os.path.realpath)
+    loop = AgentLoop(store, bus, models, tools, permissions, attachments, accounts, saver, clock, facts, settings)
     sessions = Sessions(store, bus, loop, accounts)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)

@@ -98,6 +98,8 @@ class Live:
             queue=tuple(state.queue),
             approvals=tuple(call.approval for call in calls if call.approval and call.awaits_answer),
             draft=self.draft.view if self.draft else None,
+            todos=state.todos,
+            jobs=tuple(job for job in state.jobs if job.state == "running"),
         )
 
 

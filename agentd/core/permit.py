@@ -1,29 +1,223 @@
-"""May this call run? One pure function. Rules name tools; deny is stronger than ask, ask than allow; then the tool's own policy."""
+"""May this call run? One pure function over the rules, the mode, and what the call would do.
+
+Theory of operation: a tool source says what a call would do (`Access`), and each access is judged alone; the strictest verdict is
+the call's. A rule that denies is stronger than one that asks, that one than one that allows, wherever they are from. Where no rule
+speaks, the mode does: what stays in the workspace and is read, or written there, may happen; what leaves it, or what cannot be
+told, is asked about. The walls (`walls`) hold whatever a rule says: a command that is allowed still runs inside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from agentd.ports import ToolSpec
+from agentd.core import rules as _rules
+from agentd.core.defaults import BUILT_IN, FILE_COMMANDS, READING_COMMANDS, SYSTEM
+from agentd.core.rules import Call
+from agentd.ports import Sandbox, ToolSpec
+from agentwire.types import Access, Mode, Rule, RuleScope, Verdict
 
-Verdict = Literal["allow", "ask", "deny"]
+_STRENGTH: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
+PROTECTED = (".git/hooks", ".agentd")
+"""Paths that no tool writes, at whatever depth: what is there runs, or counts, outside of every wall."""
 
 
 @frozen(kw_only=True)
 class Policy:
-    """Rules of the form `Tool` or `Tool(*)`."""
+    """What calls of one session are judged by. Paths are absolute, links resolved.
 
-    allow: Sequence[str] = ()
-    ask: Sequence[str] = ()
-    deny: Sequence[str] = ()
+    `roots`: the workspace. `write`, `read`: what else may be written and read; `hide`: what no tool sees; `network`: of commands.
+    """
+
+    mode: Mode = "default"
+    rules: tuple[Rule, ...] = ()
+    roots: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+    network: Verdict = "ask"
+    home: str = "/"
+    walled: bool = True
+
+    @property
+    def cwd(self) -> str:
+        return self.roots[0] if self.roots else "/"
 
 
-def decide(policy: Policy, spec: ToolSpec) -> Verdict:
-    """The verdict on a call of `spec` (its arguments do not matter to rules that name only tools)."""
-    for verdict, rules in (("deny", policy.deny), ("ask", policy.ask), ("allow", policy.allow)):
-        if any(rule.removesuffix("(*)") in (spec.name, "*") for rule in rules):
-            return verdict  # type: ignore[return-value]  # the literals of the tuple above
-    return spec.policy
+def of_lists(
+    allow: Iterable[str] = (), ask: Iterable[str] = (), deny: Iterable[str] = (), *, scope: RuleScope, source: str = ""
+) -> tuple[Rule, ...]:
+    """Rules as a configuration file has them."""
+    lists: dict[Verdict, Iterable[str]] = {"deny": deny, "ask": ask, "allow": allow}
+    return tuple(Rule(rule=text, verdict=verdict, scope=scope, source=source) for verdict, texts in lists.items() for text in texts)
+
+
+@frozen(kw_only=True)
+class Judgement:
+    """`rule`: the one that decided, None if the mode or the tool did; `why` in words; `proposes`: rules that would allow it."""
+
+    verdict: Verdict
+    why: str
+    rule: Rule | None = None
+    proposes: tuple[str, ...] = ()
+
+
+def decide(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Judgement:
+    """What becomes of a call of `spec` that would do `accesses`."""
+    networked = policy.network != "allow" and any(access.kind == "network" and access.target == "*" for access in accesses)
+    calls = [Call(spec.name, access, networked) for access in accesses] or [Call(spec.name, None)]
+    judged = [(call, _judge(policy, spec, call)) for call in calls]
+    judged = [(call, _network(call, one, judged)) for call, one in judged]
+    worst = max((one for _, one in judged), key=lambda one: _STRENGTH[one.verdict])
+    if worst.verdict != "ask":
+        return worst
+    asked = [call for call, one in judged if one.verdict == "ask"]
+    proposes = [_rules.proposal(spec.name, call.access, networked=networked) for call in _worth_asking(asked, judged)]
+    remembered = not spec.personal and all(proposes) and not any(call.access and call.access.kind == "unclear" for call in asked)
+    return evolve(worst, proposes=tuple(dict.fromkeys(proposes)) if remembered else ())
+
+
+def _worth_asking(asked: Sequence[Call], judged: Sequence[tuple[Call, Judgement]]) -> list[Call]:
+    """For the network of commands the rules are about the commands."""
+    if not any(call.access and call.access.kind == "network" and call.access.target == "*" for call in asked):
+        return list(asked)
+    commands = [call for call, _ in judged if call.access and call.access.kind == "command"]
+    return [*commands, *(call for call in asked if call.access and call.access.kind not in ("network", "command"))]
+
+
+def _judge(policy: Policy, spec: ToolSpec, call: Call) -> Judgement:
+    if spoken := _by_rule(policy, call):
+        return _in_mode(policy, spec, spoken)
+    return _in_mode(policy, spec, _by_default(policy, spec, call))
+
+
+def _by_rule(policy: Policy, call: Call) -> Judgement | None:
+    speaking = [rule for rule in policy.rules if _rules.matches(rule, call, policy.cwd, policy.home)]
+    if not speaking:
+        return None
+    rule = max(speaking, key=lambda rule: _STRENGTH[rule.verdict])
+    said = {"deny": "forbids it", "ask": "wants it to be asked about", "allow": "allows it"}[rule.verdict]
+    return Judgement(verdict=rule.verdict, why=f"the rule {rule.rule} ({rule.source or rule.scope}) {said}", rule=rule)
+
+
+def _in_mode(policy: Policy, spec: ToolSpec, judged: Judgement) -> Judgement:
+    ruled = judged.rule is not None and judged.verdict == "deny"
+    if policy.mode == "bypass" and not ruled and not spec.personal and judged.verdict != "allow":
+        return Judgement(verdict="allow", why="mode bypass: only rules that deny hold", rule=None)
+    if policy.mode == "dont-ask" and judged.verdict == "ask":
+        return evolve(judged, verdict="deny", why=f"{judged.why}; mode dont-ask: nobody is asked")
+    return judged
+
+
+def _network(call: Call, judged: Judgement, all_judged: Sequence[tuple[Call, Judgement]]) -> Judgement:
+    """A command's use of the network is allowed with rules `network:` for all its commands."""
+    if call.access is None or call.access.kind != "network" or call.access.target != "*" or judged.verdict == "allow":
+        return judged
+    if judged.rule is not None and judged.verdict == "deny":
+        return judged
+    commands = [one for other, one in all_judged if other.access and other.access.kind == "command"]
+    if commands and all(one.verdict == "allow" and one.rule and one.rule.scope != "built-in" for one in commands):
+        return commands[0]
+    return judged
+
+
+# --- where no rule speaks --------------------------------------------------------------------------------------------------------
+
+
+def _by_default(policy: Policy, spec: ToolSpec, call: Call) -> Judgement:
+    access = call.access
+    if spec.personal:
+        return Judgement(verdict="ask", why="it is a question to you")
+    if access is None:
+        return _tool(policy, spec)
+    match access.kind:
+        case "command":
+            return _command(policy, call)
+        case "read":
+            return _read(policy, access.target)
+        case "write":
+            return _write(policy, access.target)
+        case "network":
+            return _reach(policy, access.target)
+        case _:
+            return Judgement(verdict="ask", why=f"it cannot be told what it would do: {access.target}")
+
+
+def _tool(policy: Policy, spec: ToolSpec) -> Judgement:
+    if policy.mode == "plan" and spec.effect != "read":
+        return Judgement(verdict="deny", why="mode plan: nothing is changed")
+    return Judgement(verdict=spec.policy, why=f"{spec.name} is declared so")
+
+
+def _command(policy: Policy, call: Call) -> Judgement:
+    known = (*READING_COMMANDS, *(() if policy.mode == "plan" else BUILT_IN))
+    known += FILE_COMMANDS if policy.mode == "accept-edits" else ()
+    offline = evolve(call, networked=False)  # whether it gets the network is another access
+    rule = next((rule for rule in known if _rules.matches(rule, offline, policy.cwd, policy.home)), None)
+    if rule is not None:
+        return Judgement(verdict="allow", why=f"the built-in rule {rule.rule} allows it", rule=rule)
+    assert call.access is not None
+    if policy.mode == "plan":
+        return Judgement(verdict="deny", why="mode plan: nothing is changed")
+    return Judgement(verdict="ask", why=f"no rule knows the command {' '.join(call.access.words)[:200]}")
+
+
+def _read(policy: Policy, path: str) -> Judgement:
+    if _beneath(path, policy.hide):
+        return Judgement(verdict="deny", why=f"{path} is hidden from tools")
+    if _beneath(path, (*policy.roots, *policy.write, *policy.read, *SYSTEM)):
+        return Judgement(verdict="allow", why="it reads in the workspace, or of the system")
+    return Judgement(verdict="ask", why=f"{path} is outside of the workspace")
+
+
+def _write(policy: Policy, path: str) -> Judgement:
+    if _beneath(path, policy.hide) or protected(path):
+        return Judgement(verdict="deny", why=f"{path} is protected: what is there counts outside of the sandbox")
+    if policy.mode == "plan":
+        return Judgement(verdict="deny", why="mode plan: nothing is changed")
+    if _beneath(path, (*policy.roots, *policy.write)):
+        return Judgement(verdict="allow", why="it writes in the workspace")
+    return Judgement(verdict="ask", why=f"{path} is outside of the workspace")
+
+
+def _reach(policy: Policy, host: str) -> Judgement:
+    if host == "*":
+        return Judgement(verdict=policy.network, why="it wants the network (sandbox.network)")
+    return Judgement(verdict="ask", why=f"it reaches {host}")
+
+
+def protected(path: str) -> bool:
+    """Whether the path is in one of PROTECTED, at whatever depth."""
+    return any(f"/{name}/" in f"{path}/" for name in PROTECTED)
+
+
+def _beneath(path: str, directories: Iterable[str]) -> bool:
+    return any(path == directory or path.startswith(directory.rstrip("/") + "/") for directory in directories)
+
+
+# --- the walls -------------------------------------------------------------------------------------------------------------------
+
+
+def walls(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Sandbox | None:
+    """What surrounds the processes of a call that was allowed to do `accesses`; None: there are none by configuration."""
+    if not policy.walled:
+        return None
+    network = spec.network or any(access.kind == "network" for access in accesses)
+    if policy.mode == "bypass":
+        return Sandbox(whole=True, network=True)
+    denied = [_rules.literal_path(rule.rule, policy.cwd, policy.home) for rule in policy.rules if rule.verdict == "deny"]
+    hide = (*policy.hide, *(path for kind, path in filter(None, denied) if kind == "read"))
+    if policy.mode == "plan":
+        return Sandbox(read=(*policy.roots, *policy.write, *policy.read), hide=hide, network=network)
+    agreed = tuple(access.target for access in accesses if access.kind == "write" and not _beneath(access.target, policy.roots))
+    keep = tuple(f"{root}/{name}" for root in policy.roots for name in PROTECTED)
+    keep += tuple(path for kind, path in filter(None, denied) if kind == "write")
+    shown = tuple(access.target for access in accesses if access.kind == "read")
+    return Sandbox(
+        write=(*policy.roots, *policy.write, *agreed),
+        read=(*policy.read, *shown),
+        hide=hide,
+        keep=keep,
+        network=network,
+    )

@@ -17,26 +17,31 @@ from agentd.core.costs import plus
 from agentd.ports import Message
 from agentwire import events as ev
 from agentwire.types import (
+    Access,
     BlobRef,
     CallOutcome,
     Cut,
     Decision,
     Effect,
     InputPart,
+    JobInfo,
+    ModeChoice,
     Part,
     PendingApproval,
     Preferences,
     QueuedInput,
+    Rule,
     SessionInfo,
     SessionSettings,
     SessionStatus,
     StopReason,
     Text,
+    Todo,
     ToolResult,
     Usage,
 )
 
-STATE_VERSION = "4"
+STATE_VERSION = "5"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
@@ -51,6 +56,7 @@ class Call:
     arguments_json: str
     arguments_hash: str
     effect: Effect
+    accesses: tuple[Access, ...] = ()
     started: bool = False
     approval: PendingApproval | None = None
     decision: Decision | None = None
@@ -67,7 +73,8 @@ class Call:
 @define
 class Turn:
     """The open turn. `steps` counts replies so far; `restarts` the seams since the last whole reply; `rejections` the answers that
-    did not follow `schema`."""
+    did not follow `schema`. `began_at`: seconds since the epoch; `waited`: seconds of them for people. `repeated`: steps in a row
+    that made the same calls with the same results as the one before; `said`: a digest of these."""
 
     number: int
     input: int
@@ -83,6 +90,10 @@ class Turn:
     schema: dict[str, Any] | None = None
     max_cost: float = 0.0
     rejections: int = 0
+    began_at: float = 0.0
+    waited: float = 0.0
+    repeated: int = 0
+    said: str = ""
     usage: Usage = Usage()
     cost: float | None = None
     calls: dict[str, Call] = field(factory=dict)
@@ -109,7 +120,11 @@ class SessionState:
     max_steps: int = 0
     instructions: str = ""
     pinned: bool = False
+    mode: ModeChoice = ""
     variables: dict[str, str] = field(factory=dict)
+    rules: list[Rule] = field(factory=list)
+    todos: tuple[Todo, ...] = ()
+    jobs: list[JobInfo] = field(factory=list)
     created_at: float = 0.0
     updated_at: float = 0.0
     seq: int = 0
@@ -154,7 +169,9 @@ class SessionState:
 
     @property
     def settings(self) -> SessionSettings:
-        chosen = Preferences(model=self.model, max_steps=self.max_steps, instructions=self.instructions, pinned=self.pinned)
+        chosen = Preferences(
+            model=self.model, max_steps=self.max_steps, instructions=self.instructions, pinned=self.pinned, mode=self.mode
+        )
         return SessionSettings(preferences=chosen, variables=dict(self.variables))
 
     @property
@@ -300,7 +317,7 @@ def _restarted(state: SessionState, body: ev.ReplyRestarted, _: ev.Event) -> Non
 
 
 def _planned(state: SessionState, body: ev.ToolPlanned, _: ev.Event) -> None:
-    call = Call(body.call, body.name, body.arguments_json, body.arguments_hash, body.effect)
+    call = Call(body.call, body.name, body.arguments_json, body.arguments_hash, body.effect, body.accesses)
     state.open_turn.calls[body.call] = call
 
 
@@ -311,6 +328,9 @@ def _approval_requested(state: SessionState, body: ev.ApprovalRequested, _: ev.E
         arguments_json=body.arguments_json,
         arguments_hash=body.arguments_hash,
         expires_at=body.expires_at,
+        accesses=body.accesses,
+        why=body.why,
+        proposes=body.proposes,
     )
 
 
@@ -344,6 +364,32 @@ def _turn_finished(state: SessionState, _body: ev.TurnFinished, _: ev.Event) -> 
     state.queue = [evolve(queued, delivery="queue") if queued.delivery == "steer" else queued for queued in state.queue]
 
 
+def _rule_added(state: SessionState, body: ev.RuleAdded, _: ev.Event) -> None:
+    rule = Rule(rule=body.rule, verdict=body.verdict, scope="session", source="this session")
+    if rule not in state.rules:
+        state.rules.append(rule)
+
+
+def _rule_removed(state: SessionState, body: ev.RuleRemoved, _: ev.Event) -> None:
+    state.rules = [rule for rule in state.rules if (rule.rule, rule.verdict) != (body.rule, body.verdict)]
+
+
+def _todos_changed(state: SessionState, body: ev.TodosChanged, _: ev.Event) -> None:
+    state.todos = body.todos
+
+
+def _job_started(state: SessionState, body: ev.JobStarted, event: ev.Event) -> None:
+    job = JobInfo(number=body.number, command=body.command, cwd=body.cwd, state="running", started_at=event.at, call=body.call)
+    state.jobs.append(job)
+
+
+def _job_finished(state: SessionState, body: ev.JobFinished, event: ev.Event) -> None:
+    state.jobs = [
+        evolve(job, state=body.state, code=body.code, finished_at=event.at) if job.number == body.number else job
+        for job in state.jobs
+    ]
+
+
 _APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {
     ev.SessionCreated: _created,
     ev.SessionRenamed: _renamed,
@@ -362,4 +408,9 @@ _APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {
     ev.ToolStarted: _tool_started,
     ev.ToolFinished: _tool_finished,
     ev.TurnFinished: _turn_finished,
+    ev.RuleAdded: _rule_added,
+    ev.RuleRemoved: _rule_removed,
+    ev.TodosChanged: _todos_changed,
+    ev.JobStarted: _job_started,
+    ev.JobFinished: _job_finished,
 }

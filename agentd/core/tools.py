@@ -12,13 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from attrs import frozen
 
-from agentd.core.permit import Policy, decide
-from agentd.ports import ToolContext, ToolOutcome, ToolSource, ToolSpec
+from agentd.core.permit import Judgement, Policy, decide
+from agentd.ports import Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 from agentwire import events as ev
 from agentwire.errors import ToolError
-from agentwire.types import CallOutcome, Text, ToolCall
+from agentwire.types import Access, CallOutcome, Text, ToolCall
+
+log = structlog.get_logger()
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -26,22 +29,51 @@ UNKNOWN = "interrupted: the effect may or may not have happened; check before re
 NOT_EXECUTED = "not executed: the turn ended before the call started"
 
 
+@frozen
+class Offered:
+    """A tool and where it comes from."""
+
+    source: ToolSource
+    spec: ToolSpec
+
+
 class Tools:
-    """Every tool of every source, by name. The first source that has a name keeps it."""
+    """Every tool of every source, by name. A name that is taken is refused to later sources, and the log says so once."""
 
     def __init__(self, sources: Sequence[ToolSource] = ()) -> None:
         self._sources = tuple(sources)
+        self._offered: dict[str, Offered] = {}
+        self._known: tuple[Sequence[ToolSpec], ...] = ()
+        self._clashes: set[tuple[str, str]] = set()
 
     async def refresh(self) -> None:
         """Let sources look for changed tools; called before a turn's first request."""
         for source in self._sources:
             await source.refresh()
 
-    def specs(self) -> list[ToolSpec]:
-        return list({spec.name: spec for source in reversed(self._sources) for spec in source.specs()}.values())
+    @property
+    def offered(self) -> Mapping[str, Offered]:
+        """All tools by their names, as their sources have them now."""
+        known = tuple(source.specs() for source in self._sources)
+        if len(known) != len(self._known) or any(one is not other for one, other in zip(known, self._known, strict=True)):
+            self._known, self._offered = known, self._gather(known)
+        return self._offered
 
-    def find(self, name: str) -> tuple[ToolSource, ToolSpec] | None:
-        return next(((source, spec) for source in self._sources for spec in source.specs() if spec.name == name), None)
+    def _gather(self, known: Sequence[Sequence[ToolSpec]]) -> dict[str, Offered]:
+        offered: dict[str, Offered] = {}
+        for source, specs in zip(self._sources, known, strict=True):
+            for spec in specs:
+                first = offered.setdefault(spec.name, Offered(source, spec))
+                if first.source is not source and (clash := (spec.name, source.name)) not in self._clashes:
+                    self._clashes.add(clash)
+                    log.warning("tool_name_taken", tool=spec.name, source=source.name, taken_by=first.source.name)
+        return offered
+
+    def specs(self) -> list[ToolSpec]:
+        return [one.spec for one in self.offered.values()]
+
+    def find(self, name: str) -> Offered | None:
+        return self.offered.get(name)
 
     async def call(self, name: str, arguments_json: str, context: ToolContext) -> ToolOutcome:
         """Run a planned call. A `ToolError` becomes its outcome; other exceptions are bugs and pass."""
@@ -49,7 +81,7 @@ class Tools:
         if found is None:
             return _said("error", f"there is no tool called {name} any more")
         try:
-            return await found[0].call(name, parse_arguments(arguments_json), context)
+            return await found.source.call(name, parse_arguments(arguments_json), context)
         except ToolError as error:
             return _said("error", str(error))
 
@@ -76,44 +108,50 @@ class Planner:
 
     tools: Tools
     policy: Policy
+    place: Place
     turn: int
     interactive: bool
     approve_until: float
 
     def plan(self, calls: Iterable[ToolCall]) -> list[Any]:
         """The events that commit with the reply that made `calls`."""
-        bodies: list[Any] = []
-        for call in calls:
-            found = self.tools.find(call.name)
-            spec = found[1] if found else None
-            planned = ev.ToolPlanned(
-                turn=self.turn,
-                call=call.id,
-                name=call.name,
-                arguments_json=call.arguments_json,
-                arguments_hash=arguments_hash(call.name, call.arguments_json),
-                effect=spec.effect if spec else "once",
-            )
-            bodies += [planned, self._beginning(planned, spec)]
-        return bodies
+        return [body for call in calls for body in self._events(call)]
 
-    def _beginning(self, planned: ev.ToolPlanned, spec: ToolSpec | None) -> Any:
-        if spec is None:
-            known = ", ".join(sorted(spec.name for spec in self.tools.specs())) or "none"
-            return self._over(planned, "error", f"there is no tool called {planned.name}; the tools are: {known}")
+    def _events(self, call: ToolCall) -> list[Any]:
+        found = self.tools.find(call.name)
+        if found is None:
+            known = ", ".join(sorted(self.tools.offered)) or "none"
+            return self._refused(call, "error", f"there is no tool called {call.name}; the tools are: {known}")
         try:
-            parse_arguments(planned.arguments_json)
+            arguments = parse_arguments(call.arguments_json)
+            accesses = tuple(found.source.accesses(call.name, arguments, self.place))
         except ToolError as error:
-            return self._over(planned, "invalid_arguments", str(error))
-        verdict = decide(self.policy, spec)
-        if verdict == "allow":
-            return ev.ToolStarted(turn=self.turn, call=planned.call)
-        if verdict == "ask" and self.interactive:
-            return self._question(planned)
-        reason = "a rule forbids it" if verdict == "deny" else "it needs a person's approval and nobody is there to give it"
-        return self._over(planned, "denied", f"denied: {reason}")
+            return self._refused(call, "invalid_arguments", str(error), found.spec)
+        judged = decide(self.policy, found.spec, accesses)
+        planned = self._planned(call, found.spec, accesses, judged.why)
+        if judged.verdict == "allow":
+            return [planned, ev.ToolStarted(turn=self.turn, call=call.id)]
+        if judged.verdict == "ask" and self.interactive:
+            return [planned, self._question(planned, judged)]
+        alone = "; it needs a person's approval and nobody is there to give it" if judged.verdict == "ask" else ""
+        return [planned, finished(self.turn, call.id, "denied", f"denied: {judged.why}{alone}")]
 
-    def _question(self, planned: ev.ToolPlanned) -> ev.ApprovalRequested:
+    def _refused(self, call: ToolCall, outcome: CallOutcome, text: str, spec: ToolSpec | None = None) -> list[Any]:
+        return [self._planned(call, spec, (), ""), finished(self.turn, call.id, outcome, text)]
+
+    def _planned(self, call: ToolCall, spec: ToolSpec | None, accesses: tuple[Access, ...], rule: str) -> ev.ToolPlanned:
+        return ev.ToolPlanned(
+            turn=self.turn,
+            call=call.id,
+            name=call.name,
+            arguments_json=call.arguments_json,
+            arguments_hash=arguments_hash(call.name, call.arguments_json),
+            effect=spec.effect if spec else "once",
+            accesses=accesses,
+            rule=rule,
+        )
+
+    def _question(self, planned: ev.ToolPlanned, judged: Judgement) -> ev.ApprovalRequested:
         return ev.ApprovalRequested(
             turn=self.turn,
             call=planned.call,
@@ -121,10 +159,10 @@ class Planner:
             arguments_json=planned.arguments_json,
             arguments_hash=planned.arguments_hash,
             expires_at=self.approve_until,
+            accesses=planned.accesses,
+            why=judged.why,
+            proposes=judged.proposes,
         )
-
-    def _over(self, planned: ev.ToolPlanned, outcome: CallOutcome, text: str) -> ev.ToolFinished:
-        return finished(self.turn, planned.call, outcome, text)
 
 
 def finished(turn: int, call: str, outcome: CallOutcome, text: str) -> ev.ToolFinished:

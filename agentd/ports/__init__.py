@@ -28,7 +28,7 @@ from agentd.ports.models import (
     calls_of,
     size_of,
 )
-from agentd.ports.processes import Process, Profile, Spawner
+from agentd.ports.processes import Process, Profile, Sandbox, Spawner
 from agentd.ports.pulls import Fetched, Puller
 from agentd.ports.storage import (
     Adopt,
@@ -45,7 +45,7 @@ from agentd.ports.storage import (
     UsageKey,
     day_of,
 )
-from agentd.ports.tools import ToolContext, ToolOutcome, ToolSource, ToolSpec
+from agentd.ports.tools import Jobs, Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 
 __all__ = [
     "PER_MESSAGE",
@@ -58,6 +58,7 @@ __all__ = [
     "IdemKey",
     "IndexChange",
     "Indexer",
+    "Jobs",
     "Keeper",
     "Message",
     "ModelLimits",
@@ -66,11 +67,13 @@ __all__ = [
     "NewEvent",
     "PartStart",
     "PartText",
+    "Place",
     "Process",
     "Profile",
     "Prompt",
     "Provider",
     "Puller",
+    "Sandbox",
     "Sealed",
     "Sleeper",
     "Spawner",

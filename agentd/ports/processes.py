@@ -10,17 +10,48 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
+class Sandbox:
+    """The walls around a child: its own processes, a file system that is only read but for `write`, no network unless `network`.
+
+    All are absolute paths with their links resolved. `read`: what it sees besides system, home tools and `write`; `hide`: what it
+    never sees, also where it is inside another path; `keep`: what inside `write` it cannot change. `whole`: it sees and writes
+    everything but `hide` (explicit bypass, trusted servers): only processes are walled in.
+    """
+
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    network: bool = False
+    whole: bool = False
+
+
+@frozen(kw_only=True)
 class Profile:
-    """How a child is started: a directory, and a built environment (never ours)."""
+    """How a child is started: a directory, a built environment (never ours), and the walls around it, if there are any.
+
+    `gated`: nothing of it runs before `Process.go`. `silent`: it has nothing to read; else it is spoken to on its stdin. `merged`:
+    its stderr goes where its stdout goes, in the order in which it was written.
+    """
 
     cwd: str
     environment: Mapping[str, str]
+    sandbox: Sandbox | None = None
+    gated: bool = False
+    silent: bool = False
+    merged: bool = False
 
 
 class Process(Protocol):
     """A child with its whole process group. Everything is safe to call after the end."""
 
     pid: int
+
+    async def go(self) -> None:
+        """Let a gated child begin: what it is about to do is in the log. If that never comes it ends and has done nothing.
+
+        Error handling: ToolError if it ended before it was ready, with what it said: its walls could not be built.
+        """
 
     async def send(self, data: bytes) -> None:
         """Write to its stdin; what a child that is gone did not read is dropped without an error."""
@@ -40,7 +71,8 @@ class Process(Protocol):
 
 class Spawner(Protocol):
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
-        """Start a child in a group of its own; leaving the scope kills what is left of the group.
+        """Start a child in a group of its own; leaving the scope kills what is left of the group, with a sandbox all of it.
 
-        Error handling: entering raises ToolError if the program or the directory cannot be used.
+        Error handling: entering raises ToolError if the program or the directory cannot be used, SandboxUnavailable if there are to
+        be walls and there can be none.
         """

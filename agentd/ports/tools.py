@@ -2,39 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from attrs import Factory, frozen
 
-from agentwire.types import BlobRef, CallOutcome, Effect, Text
+from agentd.ports.processes import Profile, Sandbox
+from agentwire.types import Access, BlobRef, CallOutcome, Effect, JobInfo, Text, Verdict
 
 
 @frozen(kw_only=True)
 class ToolSpec:
-    """What a tool is. `parameters` is a JSON Schema object; `policy` holds where no rule of the user's does."""
+    """What a tool is. `parameters` is a JSON Schema object.
+
+    `policy` holds where neither a rule nor the mode nor what the call would do (`ToolSource.accesses`) decides. `network`: it
+    needs the network, whatever its arguments. `personal`: it is a question to a person, which nothing else can answer.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     effect: Effect = "once"
-    policy: Literal["allow", "ask", "deny"] = "ask"
+    policy: Verdict = "ask"
+    network: bool = False
+    personal: bool = False
 
 
 @frozen(kw_only=True)
-class ToolContext:
-    """What a tool may know of where it runs. `cwd` and `environment` are the session's."""
+class Place:
+    """Where a call would run: `cwd` and `environment` are the session's; `roots`: the directories of its workspace, links
+    resolved, the first is that of `cwd`."""
 
-    call: str
     session: str
     cwd: str
     environment: Mapping[str, str] = Factory(dict)
+    roots: tuple[str, ...] = ()
+
+
+class Jobs(Protocol):
+    """The background processes of one session."""
+
+    async def start(self, call: str, command: str, argv: Sequence[str], profile: Profile) -> JobInfo:
+        """Start `argv`, which is `command` in people's words. It outlives the call and the turn, not the daemon.
+
+        Error handling: ToolError if it cannot be started or too many run.
+        """
+
+    def list(self) -> Sequence[JobInfo]: ...
+
+    def output(self, number: int, offset: int) -> tuple[bytes, int, int]:
+        """What is kept from byte `offset` on (negative: from the end), where that begins, and how much there was in all.
+
+        Error handling: NotFound.
+        """
+
+    async def kill(self, number: int) -> JobInfo:
+        """Returns when nothing of it lives. Error handling: NotFound."""
+
+
+@frozen(kw_only=True)
+class ToolContext(Place):
+    """What a running call may know and do.
+
+    `accesses`: what was planned and allowed; the tool does no more. `sandbox`: the walls for every process that it starts; None:
+    none at all. `answer`: what a person said who approved. `progress`: tell what it has said lately; cheap, may be called often.
+    """
+
+    call: str
+    user: str = ""
+    accesses: tuple[Access, ...] = ()
+    sandbox: Sandbox | None = None
+    answer: str = ""
+    progress: Callable[[str], None] = lambda _tail: None
+    jobs: Jobs | None = None
 
 
 @frozen(kw_only=True)
 class ToolOutcome:
+    """`bodies`: events of the session that commit together with the outcome."""
+
     outcome: CallOutcome
     parts: tuple[Text | BlobRef, ...]
+    bodies: tuple[Any, ...] = ()
 
 
 class ToolSource(Protocol):
@@ -48,6 +97,12 @@ class ToolSource(Protocol):
         """Look for changed tools; called before a turn's first request, so it must be cheap when nothing changed."""
 
     def specs(self) -> Sequence[ToolSpec]: ...
+
+    def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
+        """What a call would do, so that it can be judged before anything happens; nothing if only the tool's name counts.
+
+        Error handling: ToolError for arguments that it does not take.
+        """
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         """Run one call. Cancelling it ends everything it started within 1 s.

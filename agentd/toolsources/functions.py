@@ -19,9 +19,9 @@ import structlog
 import trio
 from attrs import frozen
 
-from agentd.ports import Process, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import Place, Process, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentwire.errors import ToolError
-from agentwire.types import CallOutcome, Text
+from agentwire.types import Access, CallOutcome, Text
 
 DESCRIBE_BOUND = 20.0  # seconds a file may take to be imported; the turn that found it changed waits for it
 DESCRIBE_AT_ONCE = 4  # children
@@ -109,6 +109,9 @@ class FunctionTools:
 
     def specs(self) -> Sequence[ToolSpec]:
         return self._specs
+
+    def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
+        return ()  # what a function does is its own affair: it is allowed by its name
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         if name not in self._offered:

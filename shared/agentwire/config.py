@@ -20,7 +20,9 @@ from attrs import evolve, field, frozen
 from agentwire.config_kinds import (
     ANY_CASE_NAME,
     MODEL,
+    MODULES,
     PATH,
+    PATHS,
     PATTERN,
     RULES,
     choice,
@@ -69,8 +71,10 @@ __all__ = [
     "Permissions",
     "ProviderConfig",
     "ProvidersConfig",
+    "SandboxConfig",
     "StoreConfig",
     "Timeouts",
+    "ToolsConfig",
     "TurnConfig",
     "load",
 ]
@@ -111,6 +115,12 @@ class TurnConfig:
         10.0,
         seconds(0, 3600),
         "Seconds after a restart in which a client may come to watch a turn with an unknown effect; without one it ends.",
+    )
+    max_seconds: float = setting(
+        0.0, seconds(0, _MONTH), "Seconds a turn may take before its next model request, waiting for people not counted; 0: any."
+    )
+    max_repeats: int = setting(
+        5, whole(0, 1000), "Times in a row a turn may make the same calls with the same results before it is stopped; 0: any."
     )
     approval_deadline: float = setting(_DAY, seconds(1, _MONTH), "Seconds a question waits for its answer; then it is denied.")
 
@@ -156,6 +166,37 @@ class Permissions:
     allow: tuple[str, ...] = setting((), RULES, "Tool calls that need no question.")
     ask: tuple[str, ...] = setting((), RULES, "Tool calls that are always asked about.")
     deny: tuple[str, ...] = setting((), RULES, "Tool calls that never run.")
+    mode: Literal["default", "accept-edits", "plan", "dont-ask", "bypass"] = setting(
+        "default",
+        choice("default", "accept-edits", "plan", "dont-ask", "bypass"),
+        "What happens to calls that no rule is about: see docs/permissions.md.",
+    )
+
+
+@frozen
+class SandboxConfig:
+    """Of the walls around every process that a tool starts."""
+
+    mode: Literal["required", "off"] = setting(
+        "required", choice("required", "off"), "`required`: without walls nothing runs. `off`: nothing is walled in."
+    )
+    network: Literal["ask", "allow", "deny"] = setting(
+        "ask", choice("ask", "allow", "deny"), "Whether a tool's processes may use the network, where no rule says more."
+    )
+    write: tuple[str, ...] = setting((), PATHS, "Directories that tools may write besides the session's own.")
+    read: tuple[str, ...] = setting((), PATHS, "Paths in the home directory that tools see besides the usual tools and caches.")
+    hide: tuple[str, ...] = setting((), PATHS, "Paths that no tool sees.")
+
+
+@frozen
+class ToolsConfig:
+    """Of the tools themselves."""
+
+    functions: tuple[str, ...] = setting(
+        (), MODULES, "Python modules whose `@tool` functions are offered besides those of the tools folder."
+    )
+    timeout: float = setting(120.0, seconds(1, 86400), "Seconds a shell command gets if it does not ask for more or less.")
+    jobs: int = setting(8, whole(0, 1000), "Background processes that one session may have at once.")
 
 
 _ALIAS = matching(r"[^/\s,]+", "a name without slash, comma or space")
@@ -178,6 +219,8 @@ class Config:
     cleanup: CleanupConfig = field(factory=CleanupConfig)
     store: StoreConfig = field(factory=StoreConfig)
     permissions: Permissions = field(factory=Permissions)
+    sandbox: SandboxConfig = field(factory=SandboxConfig)
+    tools: ToolsConfig = field(factory=ToolsConfig)
     budget: BudgetConfig = field(factory=BudgetConfig)
     providers: ProvidersConfig = field(factory=ProvidersConfig)
     models: Mapping[str, AliasConfig] = entries(AliasConfig, _ALIAS, "NAME", short="candidates")

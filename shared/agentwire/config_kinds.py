@@ -162,6 +162,14 @@ RULES = _list_of(
     lambda rule: isinstance(rule, str) and _rule.fullmatch(rule) is not None,
     _toml,
 )
+PATHS = _list_of(
+    'a list of paths, each absolute or from "~/" on',
+    lambda path: isinstance(path, str) and path.startswith(("/", "~/")) and "\0" not in path,
+)
+MODULES = _list_of(
+    'a list of Python modules such as "package.module"',
+    lambda name: isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) is not None,
+)
 SECRETS = _list_of("a list of keys of visible ASCII characters without spaces", lambda key: bool(key) and _is(SECRET, key))
 HEADERS = _table_of(
     "a table of HTTP headers, names and texts",

@@ -14,6 +14,7 @@ import msgspec
 from attrs import frozen
 
 from agentwire.types import (
+    Access,
     BlobRef,
     CallOutcome,
     Cut,
@@ -23,14 +24,18 @@ from agentwire.types import (
     Effect,
     ErrorInfo,
     InputPart,
+    JobState,
     Part,
     Preferences,
+    Remember,
     ReplyPart,
     Role,
     StopReason,
     Text,
+    Todo,
     TurnOutcome,
     Usage,
+    Verdict,
 )
 
 MAX_EVENT = 1024 * 1024
@@ -172,7 +177,11 @@ class ReplyRestarted:
 
 @frozen(kw_only=True)
 class ToolPlanned:
-    """The model asked for a call; commits together with its message. `arguments_hash` is sha256 over name, NUL, arguments."""
+    """The model asked for a call; commits together with its message. `arguments_hash` is sha256 over name, NUL, arguments.
+
+    `accesses`: what it would do, as it was judged by; the tool does no more than that. `rule`: what decided, in words.
+    `turn` 0, in the stream `user:<name>`: a person or a program called the tool, for `session` if it is not empty.
+    """
 
     turn: int
     call: str
@@ -180,27 +189,88 @@ class ToolPlanned:
     arguments_json: str
     arguments_hash: str
     effect: Effect
+    accesses: tuple[Access, ...] = ()
+    rule: str = ""
+    session: str = ""
 
 
 @frozen(kw_only=True)
 class ApprovalRequested:
+    """`why` it is asked; `proposes`: the rules that an answer for the session, or for always, would add."""
+
     turn: int
     call: str
     name: str
     arguments_json: str
     arguments_hash: str
     expires_at: float
+    accesses: tuple[Access, ...] = ()
+    why: str = ""
+    proposes: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
 class ApprovalAnswered:
-    """The first answer; `by` is a user's name, or `deadline`."""
+    """The first answer; `by` is a user's name, `deadline`, or `rule` where a rule that was added since answers it.
+
+    `remember`: the proposed rules were added with it, for the session or for the user.
+    """
 
     turn: int
     call: str
     decision: Decision
     by: str
     note: str = ""
+    remember: Remember = ""
+
+
+@frozen(kw_only=True)
+class RuleAdded:
+    """A permission rule of this session; in the stream `user:<name>`: of all of the user's sessions."""
+
+    rule: str
+    verdict: Verdict
+
+
+@frozen(kw_only=True)
+class RuleRemoved:
+    rule: str
+    verdict: Verdict
+
+
+@frozen(kw_only=True)
+class ProjectTrusted:
+    """In the stream `user:<name>`: the project file `path` counts as long as its content has this hash. Empty: not any more."""
+
+    path: str
+    sha256: str
+
+
+@frozen(kw_only=True)
+class TodosChanged:
+    """The session's list of what is to be done is this now."""
+
+    todos: tuple[Todo, ...]
+
+
+@frozen(kw_only=True)
+class JobStarted:
+    """A background process of the session. Commits before the process may do anything. `number` counts from 1."""
+
+    number: int
+    call: str
+    command: str
+    cwd: str
+
+
+@frozen(kw_only=True)
+class JobFinished:
+    """`state` lost: the daemon ended before it. `code`: negative for a signal. `parts`: what it said, its end or all of it."""
+
+    number: int
+    state: JobState
+    code: int | None = None
+    parts: tuple[Text | BlobRef, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -278,6 +348,15 @@ class ModelWaits:
 
 
 @frozen(kw_only=True)
+class ToolProgress:
+    """What a running call has said lately: the last lines of its output, not what is new."""
+
+    turn: int
+    call: str
+    tail: str
+
+
+@frozen(kw_only=True)
 class WatchClosed:
     """The last frame of a watch. Watch again with `after` = `seq`.
 
@@ -307,8 +386,14 @@ PERSISTED: tuple[type[Any], ...] = (
     ToolStarted,
     ToolFinished,
     TurnFinished,
+    RuleAdded,
+    RuleRemoved,
+    ProjectTrusted,
+    TodosChanged,
+    JobStarted,
+    JobFinished,
 )
-TRANSIENT: tuple[type[Any], ...] = (Delta, DraftReset, ModelWaits, WatchClosed)
+TRANSIENT: tuple[type[Any], ...] = (Delta, DraftReset, ModelWaits, ToolProgress, WatchClosed)
 
 
 def _snake(name: str) -> str:

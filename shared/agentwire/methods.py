@@ -8,6 +8,25 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 from attrs import validators as v
 
+from agentwire.requests import PAGE, SOME_TEXT
+from agentwire.requests import Empty as Empty
+from agentwire.requests import SessionRef as SessionRef
+from agentwire.tool_methods import CallPage as CallPage
+from agentwire.tool_methods import CallTool as CallTool
+from agentwire.tool_methods import ChangeRule as ChangeRule
+from agentwire.tool_methods import ExplainPermission as ExplainPermission
+from agentwire.tool_methods import JobList as JobList
+from agentwire.tool_methods import JobOutput as JobOutput
+from agentwire.tool_methods import JobRef as JobRef
+from agentwire.tool_methods import PermissionContext as PermissionContext
+from agentwire.tool_methods import PermissionExplained as PermissionExplained
+from agentwire.tool_methods import ProjectTrust as ProjectTrust
+from agentwire.tool_methods import ReadJob as ReadJob
+from agentwire.tool_methods import RuleList as RuleList
+from agentwire.tool_methods import ToolCalled as ToolCalled
+from agentwire.tool_methods import ToolHistory as ToolHistory
+from agentwire.tool_methods import ToolList as ToolList
+from agentwire.tool_methods import TrustProject as TrustProject
 from agentwire.types import (
     BackupInfo,
     BudgetState,
@@ -21,6 +40,7 @@ from agentwire.types import (
     ModelCheck,
     ModelInfo,
     Preferences,
+    Remember,
     SessionFilter,
     SessionInfo,
     SessionSettings,
@@ -30,14 +50,6 @@ from agentwire.types import (
 )
 
 Scope = Literal["read", "chat", "tools", "admin"]
-
-_page: Any = v.and_(v.ge(1), v.le(1000))
-_some_text: Any = v.min_len(1)
-
-
-@frozen(kw_only=True)
-class Empty:
-    """No parameters, or nothing to say but that it was done."""
 
 
 @frozen(kw_only=True)
@@ -154,7 +166,7 @@ class CreateSession:
 class ListSessions(SessionFilter):
     """Newest activity first. `before`: the `cursor` of the page before."""
 
-    limit: int = field(default=50, validator=_page)
+    limit: int = field(default=50, validator=PAGE)
     before: str = ""
 
 
@@ -167,15 +179,8 @@ class SessionList:
 
 
 @frozen(kw_only=True)
-class SessionRef:
-    """`session` is an id or a unique beginning of one."""
-
-    session: str = field(validator=_some_text)
-
-
-@frozen(kw_only=True)
 class RenameSession(SessionRef):
-    title: str = field(validator=v.and_(_some_text, v.max_len(200)))
+    title: str = field(validator=v.and_(SOME_TEXT, v.max_len(200)))
 
 
 @frozen(kw_only=True)
@@ -220,7 +225,7 @@ class ListMessages(SessionRef):
     """The conversation as a model is shown it, from message `offset` on (from 0); a page ends earlier if it grows long."""
 
     offset: int = field(default=0, validator=v.ge(0))
-    limit: int = field(default=200, validator=_page)
+    limit: int = field(default=200, validator=PAGE)
 
 
 @frozen(kw_only=True)
@@ -235,7 +240,7 @@ class MessagePage:
 class AddMessages(SessionRef):
     """Messages that were said elsewhere, behind those that are there. The session must not be at work."""
 
-    messages: tuple[HistoryMessage, ...] = field(validator=_some_text)
+    messages: tuple[HistoryMessage, ...] = field(validator=SOME_TEXT)
     key: str = field(default="", validator=v.max_len(200))
 
 
@@ -259,7 +264,7 @@ class Prompt(SessionRef):
     must follow. `max_cost`: US dollars that the turn may cost; 0: as configured.
     """
 
-    parts: tuple[InputPart, ...] = field(validator=_some_text)
+    parts: tuple[InputPart, ...] = field(validator=SOME_TEXT)
     delivery: Delivery = "queue"
     interactive: bool = False
     model: str = field(default="", validator=v.max_len(200))
@@ -308,7 +313,7 @@ class ListEvents(SessionRef):
 
     after: int | None = field(default=None, validator=v.optional(v.ge(0)))
     before: int | None = field(default=None, validator=v.optional(v.ge(1)))
-    limit: int = field(default=200, validator=_page)
+    limit: int = field(default=200, validator=PAGE)
 
 
 @frozen(kw_only=True)
@@ -321,12 +326,16 @@ class EventPage:
 
 @frozen(kw_only=True)
 class AnswerApproval(SessionRef):
-    """`arguments_hash` must be the one that was asked about: an answer cannot slip onto another call."""
+    """`arguments_hash` must be the one that was asked about: an answer cannot slip onto another call.
 
-    call: str = field(validator=_some_text)
+    `remember`: an `allow` also adds the rules that the question proposes, for the session or for all of the user's.
+    """
+
+    call: str = field(validator=SOME_TEXT)
     arguments_hash: str
     decision: Decision
     note: str = field(default="", validator=v.max_len(2000))
+    remember: Remember = ""
 
 
 @frozen(kw_only=True)
@@ -365,7 +374,7 @@ class GetUsage:
     since: float | None = None
     until: float | None = None
     session: str = ""
-    limit: int = field(default=50, validator=_page)
+    limit: int = field(default=50, validator=PAGE)
 
 
 @frozen(kw_only=True)

@@ -85,6 +85,27 @@ class Citation:
     kind: Literal["citation"] = "citation"
 
 
+@frozen(kw_only=True)
+class Access:
+    """One thing that a tool call would do, as far as its arguments tell.
+
+    `command`: a simple command, `words` is its argv. `read`, `write`: `target` is an absolute path with its links resolved.
+    `network`: `target` is a host, or `*` for any. `unclear`: it cannot be told, and `target` says why.
+    """
+
+    kind: AccessKind
+    target: str = ""
+    words: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Todo:
+    """One thing on a session's list of what is to be done."""
+
+    text: str = field(validator=v.and_(v.min_len(1), v.max_len(500)))
+    state: TodoState = "pending"
+
+
 InputPart = Text | Image | File
 ReplyPart = Text | Reasoning | ToolCall | Citation
 Part = Text | Reasoning | ToolCall | ToolResult | Citation | Image | File
@@ -144,6 +165,15 @@ TurnOutcome = Literal["done", "cancelled", "failed", "interrupted"]
 SessionStatus = Literal["idle", "running", "awaiting_approval"]
 PartKind = Literal["text", "reasoning", "tool_call", "citation"]
 Cut = Literal["", "parts", "text"]
+AccessKind = Literal["command", "read", "write", "network", "unclear"]
+Verdict = Literal["allow", "ask", "deny"]
+Mode = Literal["default", "accept-edits", "plan", "dont-ask", "bypass"]
+ModeChoice = Literal["", "default", "accept-edits", "plan", "dont-ask", "bypass"]
+Remember = Literal["", "session", "always"]
+RuleScope = Literal["built-in", "configuration", "project", "user", "session"]
+TodoState = Literal["pending", "in_progress", "done"]
+JobState = Literal["running", "done", "failed", "killed", "lost"]
+CallState = Literal["planned", "waiting", "started", "over"]
 CheckName = Literal["connect", "first token", "streaming", "tool call", "structured output", "usage"]
 
 # --- views (what a client is told about current state) -------------------------------------------------------------------------
@@ -188,13 +218,14 @@ class SessionFilter:
 class Preferences:
     """What a session does differently from the configuration. In a change, None leaves a preference as it is.
 
-    `model` empty, `max_steps` 0, `instructions` empty: as configured. `pinned`: never cleaned up.
+    `model` empty, `max_steps` 0, `instructions` empty, `mode` empty: as configured. `pinned`: never cleaned up.
     """
 
     model: str | None = field(default=None, validator=v.optional(v.max_len(200)))
     max_steps: int | None = field(default=None, validator=v.optional(v.and_(v.ge(0), v.le(10_000))))
     instructions: str | None = field(default=None, validator=v.optional(v.max_len(16_000)))
     pinned: bool | None = None
+    mode: ModeChoice | None = None
 
 
 @frozen(kw_only=True)
@@ -219,13 +250,89 @@ class QueuedInput:
 
 @frozen(kw_only=True)
 class PendingApproval:
-    """A question about one call. An answer is bound to `call` and `arguments_hash`. `expires_at`: seconds since the epoch."""
+    """A question about one call. An answer is bound to `call` and `arguments_hash`. `expires_at`: seconds since the epoch.
+
+    `accesses`: what the call would do; `why` it is asked about; `proposes`: the rules that "session" or "always" would add.
+    """
 
     call: str
     name: str
     arguments_json: str
     arguments_hash: str
     expires_at: float
+    accesses: tuple[Access, ...] = ()
+    why: str = ""
+    proposes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class JobInfo:
+    """A background process of a session. `number` counts from 1 in the session; `code`: its exit code, negative for a signal."""
+
+    number: int
+    command: str
+    cwd: str
+    state: JobState
+    started_at: float
+    call: str = ""
+    finished_at: float | None = None
+    code: int | None = None
+
+
+@frozen(kw_only=True)
+class Rule:
+    """A permission rule, `Tool` or `Tool(pattern)`, what it says, and where it is from: `source` is for people."""
+
+    rule: str
+    verdict: Verdict
+    scope: RuleScope
+    source: str = ""
+
+
+@frozen(kw_only=True)
+class ToolInfo:
+    """A tool as it is offered. `source`: functions, builtin, or an MCP server's name. The counts are of all its calls."""
+
+    name: str
+    source: str
+    description: str
+    parameters: dict[str, Any]
+    effect: Effect
+    policy: Verdict
+    calls: int = 0
+    errors: int = 0
+    denied: int = 0
+    seconds: float = 0.0
+    last_at: float | None = None
+
+
+@frozen(kw_only=True)
+class CallRecord:
+    """A call in the ledger. Times are seconds since the epoch; `seconds` it ran; `rule`: what allowed, asked or denied it.
+
+    `turn` 0: it was made by a person or a program, not by a model. `arguments_json` may be cut.
+    """
+
+    pos: int
+    session: str
+    turn: int
+    call: str
+    name: str
+    arguments_json: str
+    state: CallState
+    planned_at: float
+    outcome: CallOutcome | None = None
+    seconds: float = 0.0
+    rule: str = ""
+
+
+@frozen(kw_only=True)
+class SandboxStatus:
+    """Whether tools can be walled in. `state`: ok, unavailable (nothing runs), or off (by configuration). `remedy`: what to do."""
+
+    state: Literal["ok", "unavailable", "off"]
+    detail: str = ""
+    remedy: str = ""
 
 
 @frozen(kw_only=True)
@@ -254,6 +361,8 @@ class SessionView:
     queue: tuple[QueuedInput, ...]
     approvals: tuple[PendingApproval, ...]
     draft: DraftView | None
+    todos: tuple[Todo, ...] = ()
+    jobs: tuple[JobInfo, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -442,4 +551,5 @@ class DaemonStatus:
     resumes_suspended: bool = False
     providers: tuple[ProviderStatus, ...] = ()
     circuits: tuple[CircuitStatus, ...] = ()
+    sandbox: SandboxStatus | None = None
     warnings: tuple[str, ...] = Factory(tuple)

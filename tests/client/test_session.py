@@ -291,7 +291,8 @@ def test_set_and_get(home: Path) -> None:
         assert agentctl(home, "session", "get", which, "max_steps", "--json").document == 0
         gone = agentctl(home, "session", "get", which, "var.X")
     assert lines == "model\ta/b\nmax_steps\t7\ninstructions\tBe brief.\npinned\ttrue\nvar.X\ta=b\n"
-    assert document["preferences"] == {"model": "a/b", "max_steps": 0, "instructions": "Be\nbrief.", "pinned": True}
+    chosen = {"model": "a/b", "max_steps": 0, "instructions": "Be\nbrief.", "pinned": True, "mode": None}
+    assert document["preferences"] == chosen
     assert (gone.code, gone.err) == (1, "agentctl: error: the session has no variable X\n")
 
 

@@ -70,12 +70,12 @@ async def test_what_is_not_named_stays(autojump_clock: Clock) -> None:
     async with open_house(HELLO) as house:
         session = (await house.create(model="one")).state.id
         answer = await house.ask("session/settings", session=session)
-        as_made = {"model": "fake/one", "max_steps": 0, "instructions": "", "pinned": False}
+        as_made = {"model": "fake/one", "max_steps": 0, "instructions": "", "pinned": False, "mode": ""}
         assert answer == {"preferences": as_made, "variables": {}}
         first = {"preferences": {"max_steps": 3, "instructions": "Be brief."}, "variables": {"A": "1", "B": "2"}}
         await house.ask("session/set", session=session, **first)
         answer = await house.ask("session/set", session=session, preferences={"pinned": True}, variables={"A": None, "C": ""})
-        chosen = {"model": "fake/one", "max_steps": 3, "instructions": "Be brief.", "pinned": True}
+        chosen = {"model": "fake/one", "max_steps": 3, "instructions": "Be brief.", "pinned": True, "mode": ""}
         assert answer == {"preferences": chosen, "variables": {"B": "2", "C": ""}}
         unset = {"model": "", "max_steps": 0, "instructions": "", "pinned": False}
         answer = await house.ask("session/set", session=session, preferences=unset, variables={"B": None, "C": None, "never": None})
@@ -126,7 +126,7 @@ def test_settings_outlive_the_daemon(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_house(HELLO, path=path) as house:
             made = (await house.create()).state
-            chosen = {"model": "one", "max_steps": 3, "instructions": "Be brief.", "pinned": True}
+            chosen = {"model": "one", "max_steps": 3, "instructions": "Be brief.", "pinned": True, "mode": ""}
             await house.ask("session/set", session=made.id, preferences=chosen, variables={"A": "1"})
         for saved in (0, 2):
             async with open_house(HELLO, path=path) as house:
@@ -230,7 +230,7 @@ async def test_what_a_fork_takes_along(autojump_clock: Clock) -> None:
     models = FakeModels(lambda prompt: Ask([("look", "{}")]) if len(prompt.messages) > 2 else Say(["Hello"]))
     async with open_house(models, FakeTools([spec("look", policy="ask")])) as house:
         live = await house.create(cwd="/src", title="work", environment={"PATH": "/bin"})
-        chosen = {"model": "one", "max_steps": 3, "instructions": "Be brief.", "pinned": True}
+        chosen = {"model": "one", "max_steps": 3, "instructions": "Be brief.", "pinned": True, "mode": ""}
         await house.ask("session/set", session=live.state.id, preferences=chosen, variables={"A": "1"})
         for text in ("hi", "look", "next"):
             await house.prompt(live, text, interactive=True)

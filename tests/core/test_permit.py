@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from agentd.core.permit import Policy, decide
+from agentd.core.permit import Policy, decide, of_lists
 from tests.fakes.tools import spec
+
+
+def ruled(**lists: Any) -> Policy:
+    return Policy(rules=of_lists(**lists, scope="configuration"))
 
 
 @pytest.mark.parametrize(
@@ -14,15 +20,15 @@ from tests.fakes.tools import spec
         (Policy(), "allow", "allow"),
         (Policy(), "ask", "ask"),
         (Policy(), "deny", "deny"),
-        (Policy(allow=["look"]), "ask", "allow"),
-        (Policy(allow=["look(*)"]), "ask", "allow"),
-        (Policy(allow=["*"]), "ask", "allow"),
-        (Policy(allow=["lookup"]), "ask", "ask"),
-        (Policy(allow=["look"], ask=["look"]), "allow", "ask"),
-        (Policy(allow=["look"], ask=["look"], deny=["look"]), "allow", "deny"),
-        (Policy(deny=["*"]), "allow", "deny"),
+        (ruled(allow=["look"]), "ask", "allow"),
+        (ruled(allow=["look(*)"]), "ask", "allow"),
+        (ruled(allow=["*"]), "ask", "allow"),
+        (ruled(allow=["lookup"]), "ask", "ask"),
+        (ruled(allow=["look"], ask=["look"]), "allow", "ask"),
+        (ruled(allow=["look"], ask=["look"], deny=["look"]), "allow", "deny"),
+        (ruled(deny=["*"]), "allow", "deny"),
     ],
 )
 def test_the_verdict(policy: Policy, own: str, verdict: str) -> None:
     """The strongest rule that names the tool decides."""
-    assert decide(policy, spec("look", policy=own)) == verdict
+    assert decide(policy, spec("look", policy=own), ()).verdict == verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio.testing
 from attrs import evolve
 
-from agentd.core.permit import Policy
+from agentd.core.permit import Policy, of_lists
 from tests.fakes.house import SETTINGS, open_house
 from tests.fakes.models import Ask, FakeModels, Say, count_results
 from tests.fakes.tools import FakeTools, spec
@@ -16,7 +16,9 @@ async def test_the_next_decision_goes_by_the_new_settings(autojump_clock: trio.t
     models = FakeModels(lambda prompt: Say(["ok"]) if count_results(prompt) else Ask([("look", "{}")]))
     async with open_house(models, FakeTools([spec("look")])) as house:
         before = await house.create()
-        house.settings = evolve(SETTINGS, model="fake/new", max_steps=1, policy=Policy(deny=("look",)))
+        house.settings = evolve(
+            SETTINGS, model="fake/new", max_steps=1, policy=Policy(rules=of_lists(deny=["look"], scope="configuration"))
+        )
         after = await house.create()
         await house.prompt(after, "go")
         await house.idle(after)

@@ -8,7 +8,7 @@ import pytest
 
 from agentd.core.permit import Policy
 from agentd.core.tools import Planner, Tools, arguments_hash, parse_arguments
-from agentd.ports import ToolContext
+from agentd.ports import Place, ToolContext
 from agentwire import events as ev
 from agentwire.errors import ToolError
 from agentwire.types import Text, ToolCall
@@ -21,7 +21,9 @@ TOOLS = Tools(
 
 def beginning(name: str, arguments: str = "{}", *, interactive: bool = True) -> Any:
     call = ToolCall(id="c", name=name, arguments_json=arguments)
-    planner = Planner(tools=TOOLS, policy=Policy(), turn=1, interactive=interactive, approve_until=9.0)
+    planner = Planner(
+        tools=TOOLS, policy=Policy(), place=Place(session="s", cwd="/"), turn=1, interactive=interactive, approve_until=9.0
+    )
     first, second = planner.plan([call])
     assert isinstance(first, ev.ToolPlanned) and first.arguments_hash == arguments_hash(name, arguments)
     return second
@@ -62,7 +64,7 @@ def test_the_first_source_keeps_a_name() -> None:
     """A later source cannot take over a tool."""
     assert {spec.name: spec.effect for spec in TOOLS.specs()}["free"] == "once"
     found = TOOLS.find("free")
-    assert found is not None and found[1].effect == "once"
+    assert found is not None and found.spec.effect == "once"
 
 
 async def test_a_tool_error_is_a_result() -> None:

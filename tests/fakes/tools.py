@@ -8,9 +8,9 @@ from typing import Any
 import trio
 from attrs import Factory, define, frozen
 
-from agentd.ports import ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import Place, ToolContext, ToolOutcome, ToolSpec
 from agentwire.errors import ToolError
-from agentwire.types import Effect, Text
+from agentwire.types import Access, Effect, Text
 
 Result = str | ToolOutcome | ToolError | Callable[[Mapping[str, Any], ToolContext], ToolOutcome]
 
@@ -48,6 +48,7 @@ class FakeTools:
     ended: list[str] = Factory(list)
     cancelled: list[str] = Factory(list)
     refreshed: int = 0
+    wants: Callable[[str, Mapping[str, Any]], Sequence[Access]] = lambda _name, _arguments: ()
 
     async def run(self, *, task_status: Any) -> None:
         task_status.started()
@@ -56,7 +57,10 @@ class FakeTools:
         self.refreshed += 1
 
     def specs(self) -> Sequence[ToolSpec]:
-        return tuple(self.tools)
+        return self.tools
+
+    def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
+        return self.wants(name, arguments)
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         if name not in {spec.name for spec in self.tools}:

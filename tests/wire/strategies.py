@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 from hypothesis import strategies as st
 
-from agentwire.types import Preferences
+from agentwire.types import Preferences, Todo
 
 texts = st.text(max_size=12)
 primitives: dict[Any, st.SearchStrategy[Any]] = {
@@ -26,7 +26,9 @@ primitives: dict[Any, st.SearchStrategy[Any]] = {
         max_steps=st.none() | st.integers(0, 10_000),
         instructions=st.none() | texts,
         pinned=st.none() | st.booleans(),
+        mode=st.sampled_from([None, "", "default", "plan", "bypass"]),
     ),
+    Todo: st.builds(Todo, text=st.text(min_size=1, max_size=12), state=st.sampled_from(["pending", "in_progress", "done"])),
 }
 
 
