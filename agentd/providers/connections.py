@@ -42,6 +42,12 @@ class Answer(Protocol):
     async def receive(self) -> bytes:
         """The body's next bytes, all that are there; b"" at its end. Raises HttpError if it breaks off."""
 
+    async def give(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what each read brings, until it has enough (True) or the body ends. Raises HttpError, and what `take` raises.
+
+        It may be called from another task.
+        """
+
     async def aclose(self) -> None:
         """End the exchange; without effect at the second time. Works in a cancelled scope."""
 
@@ -180,6 +186,11 @@ class _Response:
             return await anext(self._chunks, b"")
         except _BROKEN as error:
             raise HttpError(why(error)) from None
+
+    async def give(self, take: Callable[[bytes], bool]) -> None:
+        while data := await self.receive():
+            if take(data):
+                return
 
     async def aclose(self) -> None:
         """A cancellation passes through httpx2's nested generators; closed, the outer one leaves the others to the collector."""

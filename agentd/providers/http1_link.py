@@ -12,10 +12,12 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import trio
+
+from agentd.providers.http1_arrivals import here
 
 READ: Final = 65536
 """Bytes of one read at most."""
@@ -51,10 +53,24 @@ class Link:
         """Wait for something, and take all that is there (64 KiB at most); b"" at the end. A checkpoint each time."""
         while True:
             await trio.lowlevel.wait_readable(self._socket)
-            try:
-                return self._socket.recv(READ)
-            except BlockingIOError:
-                continue
+            if (data := self.take()) is not None:
+                return data
+
+    async def arrivals(self, arrived: Callable[[], bool]) -> None:
+        """Call `arrived` whenever `take` may have something, until it returns True: see `Arrivals.each`."""
+        await here().each(self._socket.fileno(), arrived)
+
+    def take(self) -> bytes | None:
+        """What is there now, as `receive` has it; None if nothing is."""
+        try:
+            return self._socket.recv(READ)
+        except BlockingIOError:
+            return None
+
+    @property
+    def owing(self) -> bool:
+        """True if something must be sent before more can come: `arrivals` does it."""
+        return False
 
     @property
     def silent(self) -> bool:
@@ -109,6 +125,21 @@ class TlsLink(Link):
             await self._fill()
         return data
 
+    async def arrivals(self, arrived: Callable[[], bool]) -> None:
+        if self._outgoing.pending:
+            await self._flush()
+        await super().arrivals(arrived)
+
+    def take(self) -> bytes | None:
+        if (data := super().take()) is None:
+            return None
+        self._write(data)
+        return self._decrypted()
+
+    @property
+    def owing(self) -> bool:
+        return self._outgoing.pending > 0
+
     @property
     def silent(self) -> bool:
         return not self._incoming.pending and not self._tls.pending() and super().silent
@@ -134,7 +165,12 @@ class TlsLink(Link):
         await super().send([self._outgoing.read()])
 
     async def _fill(self) -> None:
-        if data := await super().receive():
+        await trio.lowlevel.wait_readable(self._socket)
+        if (data := super().take()) is not None:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -59,10 +59,36 @@ class Exchange:
             try:
                 data = await self._link.receive()
             except OSError as error:
-                raise HttpError(f"the connection broke in the middle of its answer: {why(error)}") from None
+                raise _broken(error) from None
             if body := reader.feed(data):
                 return body
         return b""
+
+    async def give(self, take: Callable[[bytes], bool]) -> None:
+        """Give `take` what each read brings, until it has enough (True) or the body ends; see `Arrivals.each`.
+
+        Error handling: HttpError if the answer breaks off, and what `take` raises.
+        """
+        ready, self._ready = self._ready, b""
+        enough = bool(ready) and take(ready)
+        reader, link = self._reader, self._link
+
+        def arrived() -> bool:
+            nonlocal enough
+            try:
+                data = link.take()
+            except OSError as error:
+                raise _broken(error) from None
+            if data is None:
+                return link.owing
+            body = reader.feed(data)
+            enough = bool(body) and take(body)
+            return enough or reader.done or reader.failed is not None
+
+        while not (enough or reader.done):
+            if reader.failed is not None:
+                raise reader.failed
+            await link.arrivals(arrived)
 
     async def aclose(self) -> None:
         """Keep the connection or close it; without waiting, so that it works in a cancelled scope. May be called again."""
@@ -73,6 +99,10 @@ class Exchange:
             self._pool.keep(self._origin, self._link)
         else:
             self._link.close()
+
+
+def _broken(error: OSError) -> HttpError:
+    return HttpError(f"the connection broke in the middle of its answer: {why(error)}")
 
 
 class Pool:

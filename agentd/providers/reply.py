@@ -56,8 +56,9 @@ class Reply:
             raise self._masked(error) from None
 
     async def _read(self, sink: Callable[[Sequence[Delta]], None]) -> None:
-        receive, decoder = self._answer.receive, self._decoder
-        while decoder.failed is None and (data := await receive()):
+        decoder = self._decoder
+
+        def take(data: bytes) -> bool:
             before = decoder.events
             if deltas := decoder.feed(data):
                 sink(deltas)
@@ -65,6 +66,9 @@ class Reply:
                 self._watch.deadline = trio.current_time() + _TAIL
             elif decoder.events > before:  # a ping is no event
                 self._stay_awake()
+            return decoder.failed is not None
+
+        await self._answer.give(take)
 
     def _stay_awake(self) -> None:
         """Put the deadline off, but not at every token: it is not free. The silence allowed is 1 to 1.1 intervals."""

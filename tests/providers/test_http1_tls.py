@@ -66,6 +66,40 @@ async def test_much_both_ways(pool: Pool, authority: Authority) -> None:
     assert server.requests == [HEAD % 3_000_000 + b"".join(blocks)]
 
 
+async def test_given_as_it_comes(pool: Pool, authority: Authority) -> None:
+    """Record by record, until whoever takes it has enough; what is still in the answer is nobody's, and so is the connection."""
+    go, given = trio.Event(), list[bytes]()
+
+    def take(data: bytes) -> bool:
+        given.append(data)
+        go.set()
+        return data.endswith(b".")
+
+    script: list[Step] = [ASK, CHUNKED + b"2\r\nhe\r\n", go, b"4\r\nllo.\r\n", Do.HANG]
+    async with raw_server(script, tls=authority.server()) as server:
+        async with asked(pool, at(server)) as exchange:
+            await exchange.give(take)
+        await server.left(1)
+    assert given == [b"he", b"llo."]
+
+
+async def test_cut_while_it_is_given(pool: Pool, authority: Authority) -> None:
+    """What came before it is given, then it is an error."""
+    given: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        given.append(data)
+        return False
+
+    async with (
+        raw_server([ASK, CHUNKED + b"5\r\nhello\r\n"], tls=authority.server()) as server,
+        asked(pool, at(server)) as exchange,
+    ):
+        with pytest.raises(HttpError, match="broke in the middle"):
+            await exchange.give(take)
+    assert given == [b"hello"]
+
+
 # --- who is trusted ------------------------------------------------------------------------------------------------------------
 
 
