@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import platform
 import secrets
@@ -61,8 +60,8 @@ class WallClock:
         return time.time()
 
     def facts(self) -> Facts:
-        today = dt.datetime.fromtimestamp(self.now()).astimezone()
-        return Facts(date=today.strftime("%A %d %B %Y"), platform=_PLATFORM, user=_USER)
+        today = time.strftime("%A %d %B %Y", time.localtime(self.now()))
+        return Facts(date=today, platform=_PLATFORM, user=_USER)
 
 
 _PLATFORM = f"{platform.system()} {platform.release()} {platform.machine()}"

@@ -6,14 +6,19 @@ and never raises: one that cannot keep up closes itself.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
 
-from agentwire.events import event_frame
+from agentwire.events import Event, encode_event, event_frame
+
+_TOGETHER: Final = 16 * 1024
+"""Bytes from which on frames are not joined any more: what waits for a slow reader is counted in frames, too."""
 
 
 class Subscriber(Protocol):
     def deliver(self, frame: bytes, seq: int | None) -> None:
-        """Take one encoded event frame; `seq` is None for a transient one. Synchronous; must not wait or raise."""
+        """Take one encoded event frame, or several up to the one with `seq`, which is None for a transient one. Synchronous; must
+        not wait or raise."""
 
     def close(self, reason: str) -> None:
         """The last thing it hears: the stream is gone or the daemon stops."""
@@ -40,11 +45,20 @@ class Bus:
         return stream in self._subscribers
 
     def publish(self, stream: str, encoded: bytes, seq: int | None) -> None:
-        watching = self._subscribers.get(stream)
-        if watching:
-            frame = event_frame(encoded)
-            for subscriber in tuple(watching):
-                subscriber.deliver(frame, seq)
+        self._deliver(stream, event_frame(encoded), seq)
+
+    def publish_events(self, stream: str, events: Sequence[Event]) -> None:
+        """What was committed together goes out together: each write wakes its reader."""
+        frames: list[bytes] = []
+        for event in events if stream in self._subscribers else ():
+            frames.append(event_frame(encode_event(event)))
+            if event is events[-1] or sum(map(len, frames)) >= _TOGETHER:
+                self._deliver(stream, b"".join(frames), event.seq)
+                frames.clear()
+
+    def _deliver(self, stream: str, frame: bytes, seq: int | None) -> None:
+        for subscriber in tuple(self._subscribers.get(stream, ())):
+            subscriber.deliver(frame, seq)
 
     def close(self, stream: str, reason: str) -> None:
         for subscriber in self._subscribers.pop(stream, []):

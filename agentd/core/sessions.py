@@ -8,8 +8,10 @@ what is open.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -28,6 +30,8 @@ from agentwire.types import SessionInfo
 
 log = structlog.get_logger()
 
+_stream_of = attrgetter("stream")
+
 
 class Sessions:
     """The registry of loaded sessions."""
@@ -42,8 +46,19 @@ class Sessions:
 
     # --- commits -----------------------------------------------------------------------------------------------------------
 
-    def on_commit(self, event: ev.Event) -> None:
-        """Apply and publish one committed event. Synchronous: whoever appended it wakes after this."""
+    def on_commit(self, events: Sequence[ev.Event]) -> None:
+        """Apply and publish what was committed together. Synchronous: whoever appended it wakes after this."""
+        for stream, some in groupby(events, key=_stream_of):
+            together = tuple(some)
+            for event in together:
+                self._take(event)
+            self._bus.publish_events(stream, together)
+            for event in together:
+                if isinstance(event.body, ev.SessionDeleted):
+                    self._lives.pop(event.body.session, None)
+                    self._bus.close(event.body.session, "deleted")
+
+    def _take(self, event: ev.Event) -> None:
         body = event.body
         self._accounts.apply(event)
         if isinstance(body, ev.SessionCreated):
@@ -55,10 +70,6 @@ class Sessions:
                 log.exception("session_broken", session=event.stream, seq=event.seq, kind=event.kind)
                 live.abandon()
                 self._bus.close(event.stream, "broken")
-        self._bus.publish(event.stream, ev.encode_event(event), event.seq)
-        if isinstance(body, ev.SessionDeleted):
-            self._lives.pop(body.session, None)
-            self._bus.close(body.session, "deleted")
 
     def _apply(self, live: Live, event: ev.Event) -> None:
         live.state.apply(event)

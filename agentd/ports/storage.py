@@ -84,8 +84,8 @@ Indexer = Callable[[Any], IndexChange | UsageChange | None]
 class Store(Protocol):
     """The log: the only truth. One writer; everything else is derived from what it commits."""
 
-    async def run(self, on_commit: Callable[[Event], None], *, task_status: Any) -> None:
-        """The writer. `on_commit` gets every committed event in order, synchronously, before its appender wakes.
+    async def run(self, on_commit: Callable[[Sequence[Event]], None], *, task_status: Any) -> None:
+        """The writer. `on_commit` gets the events of each commit, in order, synchronously, before their appenders wake.
 
         Error handling: StorageFull fails one batch and the writer lives; any other failure fails every waiter, now and later,
         with StoreError and is raised from here.

@@ -1,7 +1,7 @@
 """Group commit: one writer task between the appenders and the file.
 
 Theory of operation: `append` encodes, puts an item on the queue and waits. The writer takes all that is there, commits it as one
-transaction in the connection's thread, and then, in one synchronous stretch of the trio thread, hands every event to `on_commit`
+transaction in the connection's thread, and then, in one synchronous stretch of the trio thread, hands the events to `on_commit`
 and wakes the appenders: so whoever returns from `append` finds its event applied, and queue order is the order of the log. While a
 commit runs the next batch gathers; fifty waiting appends cost one sync of the disk.
 
@@ -71,7 +71,7 @@ class EventLog:
 
     # --- the writer --------------------------------------------------------------------------------------------------------
 
-    async def run(self, on_commit: Callable[[Event], None], *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, on_commit: Callable[[Sequence[Event]], None], *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         self._newest = await self._write_sync(self._writer.newest)
         task_status.started()
         batch: list[_Waiting] = []
@@ -131,13 +131,12 @@ class EventLog:
         if isinstance(error, BROKEN):
             self.damage = self.damage or str(error)
 
-    def _publish(self, batch: list[_Waiting], on_commit: Callable[[Event], None]) -> None:
+    def _publish(self, batch: list[_Waiting], on_commit: Callable[[Sequence[Event]], None]) -> None:
         events = [event for waiting in batch if isinstance(waiting.item, Append) for event in waiting.item.committed]
         # What was streamed while its message was being written is in the message.
         ended = {event.stream for event in events if event.kind in ENDS_DRAFT}
         self._drafts = [draft for draft in self._drafts if draft.stream not in ended]
-        for event in events:
-            on_commit(event)
+        on_commit(events)
         for waiting in batch:
             waiting.done.set()
         if any(isinstance(waiting.item, Append) and waiting.item.erase for waiting in batch):

@@ -91,12 +91,10 @@ class FunctionTools:
 
     async def refresh(self) -> None:
         """One `stat` per file, and a child for each that has changed."""
+        if self._now() == self._stamps:
+            return
         async with self._one_refresh:
-            try:
-                stamps = _stamps(self._folder)
-            except OSError as error:  # no descriptor is left, or no memory: what is known is offered, and a call says why not
-                log.warning("tools folder cannot be read", folder=self._folder, problem=str(error))
-                return
+            stamps = self._now()
             changed = [path for path, stamp in stamps.items() if self._stamps.get(path) != stamp]
             if not changed and len(stamps) == len(self._stamps):
                 return
@@ -106,6 +104,13 @@ class FunctionTools:
                     nursery.start_soon(self._describe, path)
             self._stamps = stamps
             self._offer()
+
+    def _now(self) -> dict[str, _Stamp]:
+        try:
+            return _stamps(self._folder)
+        except OSError as error:  # no descriptor is left, or no memory: what is known is offered, and a call says why not
+            log.warning("tools folder cannot be read", folder=self._folder, problem=str(error))
+            return self._stamps
 
     def specs(self) -> Sequence[ToolSpec]:
         return self._specs

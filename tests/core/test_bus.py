@@ -5,7 +5,9 @@ from __future__ import annotations
 from attrs import Factory, define
 
 from agentd.core.bus import Bus
+from agentwire import events as ev
 from agentwire.events import event_frame
+from tests.core.logs import event
 
 
 @define(eq=False)
@@ -36,6 +38,16 @@ def test_everyone_gets_the_same_bytes_in_order() -> None:
     assert first.frames == second.frames == [(event_frame(b"%d" % n), n) for n in range(3)]
     assert first.frames[0][0] is second.frames[0][0]
     assert other.frames == []
+
+
+def test_what_was_committed_together_comes_together() -> None:
+    """Short events in one piece; a long one ends it, so that what waits for a slow reader is counted as it should be."""
+    bus, watcher = Bus(), Watcher(Bus())
+    bus.subscribe("s", watcher)
+    events = [event(seq, ev.SessionRenamed(title=title)) for seq, title in enumerate(("a", "b" * 20_000, "c", "d"), 1)]
+    bus.publish_events("s", events)
+    frames = [event_frame(ev.encode_event(one)) for one in events]
+    assert watcher.frames == [(frames[0] + frames[1], 2), (frames[2] + frames[3], 4)]
 
 
 def test_one_that_leaves_while_it_is_told_does_not_disturb_the_others() -> None:

@@ -174,9 +174,9 @@ async def open_house(
     host = FakeHost()
     house = House(store, core(store, models, sources, host, lambda: house.settings, clock), host, settings=settings)
 
-    def on_commit(event: ev.Event) -> None:
-        house.events.append(event)
-        house.sessions.on_commit(event)
+    def on_commit(events: Sequence[ev.Event]) -> None:
+        house.events.extend(events)
+        house.sessions.on_commit(events)
 
     async with trio.open_nursery() as outer:
         await outer.start(store.run, on_commit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,9 +20,10 @@ async def running(store: EventLog, also: Callable[[ev.Event], None] = lambda _: 
     """The writer in a task of its own; gives what it committed, in order. `also` hears it too. The log is closed at the end."""
     committed: list[ev.Event] = []
 
-    def on_commit(event: ev.Event) -> None:
-        committed.append(event)
-        also(event)
+    def on_commit(events: Sequence[ev.Event]) -> None:
+        for event in events:
+            committed.append(event)
+            also(event)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run, on_commit)

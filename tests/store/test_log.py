@@ -115,7 +115,7 @@ async def test_cancelled_writer_finishes_what_was_asked_before() -> None:
     slow = Slow(store)
     heard: list[Event] = []
     async with trio.open_nursery() as waiters, trio.open_nursery() as nursery:
-        await nursery.start(store.run, heard.append)
+        await nursery.start(store.run, heard.extend)
         slow.stall()
         for _ in range(2):  # one in the commit, one queued
             waiters.start_soon(store.append, [renamed()])
@@ -324,7 +324,7 @@ async def test_dead_writer_wakes_every_waiter_now_and_later() -> None:
 
     with pytest.RaisesGroup(StoreError):
         async with trio.open_nursery() as nursery:
-            await nursery.start(store.run, lambda event: None)
+            await nursery.start(store.run, lambda events: None)
             await store.append([renamed()])
             store._writer.db.execute("DROP TABLE event")
             slow.stall()
