@@ -39,7 +39,7 @@ class Outlet(Protocol):
     """A transport's way out."""
 
     def send(self, frame: bytes) -> None:
-        """Take a frame at once; write now what the peer takes now, the rest later. Never waits, never raises."""
+        """Take a frame, or several, at once; write now what the peer takes now, the rest later. Never waits, never raises."""
 
     @property
     def backlog(self) -> tuple[int, int]:

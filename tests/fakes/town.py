@@ -54,7 +54,8 @@ class Viewer:
     screen: Screen = Factory(Screen)
 
     def deliver(self, frame: bytes, seq: int | None) -> None:
-        self.screen.take(json.loads(frame)["params"])
+        for line in frame.splitlines():
+            self.screen.take(json.loads(line)["params"])
 
     def close(self, reason: str) -> None: ...
 
