@@ -13,7 +13,7 @@ from __future__ import annotations
 import structlog
 from attrs import define, evolve, field, frozen
 
-from agentd.core.budget import Used, allowed_output, states, worst
+from agentd.core.budget import Budgets, Used, allowed_output, states, worst
 from agentd.core.calibration import Calibration
 from agentd.core.costs import Asked
 from agentd.core.settings import Current
@@ -26,6 +26,7 @@ from agentwire.types import BudgetState, Usage
 log = structlog.get_logger()
 
 _USERS = 100_000
+_NO_BUDGETS = Budgets()
 
 
 @frozen
@@ -126,9 +127,11 @@ class Accounts:
         Error handling: InternalError if there is one for the day, and what was used today could not be read.
         """
         self._turn_page(day_of(self._clock.now()))
-        turn = state.turn if state else None
+        turn, budgets = state.turn if state else None, self._settings().budgets
+        if budgets == _NO_BUDGETS and not (turn and turn.max_cost):
+            return ()
         found = states(
-            self._settings().budgets,
+            budgets,
             turn=Used.of(turn.usage, turn.cost) if turn else Used(),
             session=Used.of(state.usage, state.cost) if state else Used(),
             day=self._used(user),
