@@ -221,19 +221,22 @@ class AgentLoop:
             cost=bill.cost,
             estimated=bill.estimated,
         )
-        policy = self._permissions.policy(live.state)
-        planner = Planner(
+        planned = self._planner(live.state).plan(calls) if calls else []
+        rejected = ""
+        if live.state.open_turn.schema is not None and stop == "end":
+            rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))
+        return [message, *planned, *decide.last_words(live.state, message, rejected)]
+
+    def _planner(self, state: SessionState) -> Planner:
+        policy, turn = self._permissions.policy(state), state.open_turn
+        return Planner(
             tools=self._tools,
             policy=policy,
-            place=self._permissions.place(live.state, policy),
+            place=self._permissions.place(state, policy),
             turn=turn.number,
             interactive=turn.interactive,
             approve_until=self._clock.now() + self._settings().approval_deadline,
         )
-        rejected = ""
-        if live.state.open_turn.schema is not None and stop == "end":
-            rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))
-        return [message, *planner.plan(calls), *decide.last_words(live.state, message, rejected)]
 
     async def _seam(self, live: Live, draft: Draft, error: ProviderError, request: ModelRequest) -> None:
         """The reply broke off: keep what there is and ask on from there, or end the turn with the error."""

@@ -181,7 +181,9 @@ class Request:
         return [endpoint for endpoint in every if self._may_ask(endpoint)]
 
     def _may_ask(self, endpoint: Endpoint) -> bool:
-        return self._attempts[endpoint] < self._allowed.get(endpoint, ATTEMPTS) and self._spent.isdisjoint(endpoint.targets)
+        if self._attempts[endpoint] >= self._allowed.get(endpoint, ATTEMPTS):
+            return False
+        return not self._spent or self._spent.isdisjoint(endpoint.targets)
 
     def _wait(self, endpoint: Endpoint, now: float) -> float:
         """Seconds that are polite."""
