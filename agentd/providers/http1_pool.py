@@ -75,10 +75,7 @@ class Exchange:
 
         def arrived() -> bool:
             nonlocal enough
-            try:
-                data = link.take()
-            except OSError as error:
-                raise _broken(error) from None
+            data = link.take()
             if data is None:
                 return link.owing
             body = reader.feed(data)
@@ -88,7 +85,10 @@ class Exchange:
         while not (enough or reader.done):
             if reader.failed is not None:
                 raise reader.failed
-            await link.arrivals(arrived)
+            try:
+                await link.arrivals(arrived)
+            except OSError as error:
+                raise _broken(error) from None
 
     async def aclose(self) -> None:
         """Keep the connection or close it; without waiting, so that it works in a cancelled scope. May be called again."""
