@@ -1,7 +1,7 @@
 """What a Chat Completions host says when it fails -> our error classes. No I/O.
 
 Hosts agree on the shape `{"error": {"message", "type", "code"}}` only roughly, so the codes and words below are data: the ones
-that OpenAI, DeepSeek, OpenRouter, vLLM, Ollama and llama.cpp are known to send. The status decides where no word does.
+that OpenAI, DeepSeek, DashScope, OpenRouter, vLLM, Ollama and llama.cpp are known to send. The status decides where no word does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from agentwire.errors import (
 _SAID = 500  # characters of the host's own words in a message
 
 _WORDS: tuple[tuple[re.Pattern[str], type[ProviderError]], ...] = (
-    (re.compile(r"insufficient_(quota|balance|credit)|billing_|credit_limit|insufficient balance"), OutOfCredit),
+    (re.compile(r"insufficient_(quota|balance|credit)|billing_|credit_limit|insufficient balance|arrearage"), OutOfCredit),
     (re.compile(r"context_length|context_window|exceed_context_size|string_above_max_length"), ContextTooLong),
-    (re.compile(r"content_filter|_policy|invalid_prompt|responsible_?ai|safety_violation|moderation"), Refused),
+    (re.compile(r"content_filter|_policy|invalid_prompt|responsible_?ai|safety_violation|moderation|data_?inspection"), Refused),
     (re.compile(r"invalid_api_key|authentication|permission_denied|unauthorized"), AuthFailed),
     (re.compile(r"rate_?limit|too_many_requests"), RateLimited),
     (re.compile(r"overloaded|server_busy|at_capacity"), ProviderOverloaded),
@@ -104,7 +104,9 @@ def _class(status: int | None, code: str, said: str) -> type[ProviderError]:
 
 
 def error_in(body: object) -> object:
-    """What an answer says under `error`; all of it, if it has no such field."""
+    """What an answer says under `error`; all of it, if it has no such field. Gemini puts it into a list of one."""
+    if isinstance(body, list) and body:
+        body = body[0]
     return body.get("error", body) if isinstance(body, Mapping) else body
 
 

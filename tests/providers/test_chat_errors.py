@@ -35,6 +35,12 @@ CASES: list[tuple[int | None, Any, type[ProviderError]]] = [
     (400, body(code="invalid_api_key"), AuthFailed),
     (401, body(code="invalid_api_key"), AuthFailed),
     (402, body("Insufficient Balance", "invalid_request_error"), OutOfCredit),  # DeepSeek
+    (400, body("Access denied, your account is in arrears", "Arrearage", "Arrearage"), OutOfCredit),  # DashScope
+    (400, body(code="data_inspection_failed"), Refused),
+    (400, {"code": "DataInspectionFailed", "message": "inappropriate content"}, Refused),
+    (400, [{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT"}}], BadRequest),  # Gemini
+    (None, [{"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}], RateLimited),
+    (400, [], BadRequest),
     (403, body(), AuthFailed),
     (404, body(code="model_not_found"), BadRequest),
     (404, {"detail": "Not Found"}, BadRequest),  # FastAPI
@@ -79,6 +85,11 @@ def test_message_says_who_what_and_what_to_do() -> None:
     )
     assert str(classify("api.x.org", 403, body("no entry"))) == "api.x.org answered 403: no entry. Check the API key."
     assert str(classify("api.x.org", None, {"error": {}})) == "api.x.org reported an error in its reply."
+
+
+def test_an_error_in_a_list_is_read() -> None:
+    """Gemini's host wraps its errors: its words are shown, not its brackets."""
+    assert "answered 400: no such model." in classify("g", 400, [{"error": {"message": "no such model."}}]).message
 
 
 def test_status_is_in_the_details() -> None:
