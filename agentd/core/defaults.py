@@ -1,5 +1,8 @@
 """What may happen without a question where no rule says anything: commands that read, and those with which a project is built,
-tested and kept. All of them run inside the walls: without network, and writing nowhere but in the workspace."""
+tested and kept. All of them run inside the walls: without network, and writing nowhere but in the workspace.
+
+What runs another command (`timeout 9 x`, `xargs x`, `find -exec x`, `bash -c x`) stands here too: `x` is a command of its own,
+judged by itself. Options by which a program does what its name does not say are no matter of rules: such a call is unclear."""
 
 from __future__ import annotations
 
@@ -7,8 +10,16 @@ import re
 
 from agentwire.types import Rule
 
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc", "/proc/cpuinfo", "/proc/meminfo", "/proc/version")
-"""What any program may read; the sandbox shows less of it."""
+_ETC = """
+    os-release debian_version lsb-release issue hosts hostname passwd group resolv.conf nsswitch.conf services protocols shells
+    timezone localtime ssl/certs ssl/openssl.cnf ca-certificates pki/tls/certs alternatives mime.types magic ld.so.conf ld.so.conf.d
+    ld.so.cache gitconfig inputrc locale.conf python3 npmrc fonts
+"""
+SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/proc/cpuinfo", "/proc/meminfo", "/proc/version"),
+    *(f"/etc/{name}" for name in _ETC.split()),
+)
+"""What any program may read; of /etc only what holds no secret. The sandbox shows less of it."""
 
 
 def _rules(text: str) -> tuple[Rule, ...]:
@@ -26,7 +37,10 @@ READING_COMMANDS = _rules(
     ls pwd cat head tail wc file stat du df tree nl od xxd hexdump strings cmp diff comm sort uniq cut paste tr fold column expand
     grep egrep fgrep rg ag fd find locate which whereis type basename dirname realpath readlink date cal uname id whoami groups
     hostname nproc free uptime ps echo printf true false test [ : cd seq sleep expr jq yq md5sum sha1sum sha256sum cksum
-    base64 awk sed
+    base64 awk sed read exit wait tac rev
+    timeout nice nohup time env command xargs
+    bash: -c
+    sh: -c
     git: status diff log show branch tag remote rev-parse rev-list ls-files ls-tree blame describe shortlog grep cat-file reflog
     git: merge-base name-rev for-each-ref show-ref symbolic-ref var version help whatchanged count-objects
     """
@@ -45,8 +59,8 @@ BUILT_IN = _rules(
     bundle: exec
     git: init clone add commit checkout switch restore reset stash merge rebase cherry-pick revert mv rm apply am branch tag
     git: fetch pull config worktree bisect clean submodule notes format-patch archive
-    export unset set umask wait
+    export unset set umask mkdir touch tee
     """
 )
-FILE_COMMANDS = _rules("mkdir rmdir touch mv cp rm ln tee install chmod tar gzip gunzip zip unzip patch dd truncate split")
+FILE_COMMANDS = _rules("rmdir mv cp rm ln install chmod tar gzip gunzip zip unzip patch dd truncate split")
 """In mode accept-edits."""

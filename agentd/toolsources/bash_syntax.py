@@ -1,0 +1,425 @@
+"""What a shell command would do, as far as its text tells: the simple commands in it, the files it names, and what is unclear.
+
+Theory of operation: `bash_words` reads the words, tree-sitter-bash the grammar around them, and both must agree: each word and
+each operator has to be accounted for by exactly one place of the grammar, and a kind of node that is not listed here is unclear.
+The walk follows the directory the shell may be in (`cd` may fail, or stand in a branch: then several are possible) and the values
+of loop variables. What a simple command does by its arguments is in `bash_commands`. Whatever is not fully understood becomes an
+access `unclear`, which somebody is asked about; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from attrs import Factory, define, field, frozen
+
+from agentd.toolsources.bash_commands import assigned, meanings
+from agentd.toolsources.bash_meaning import Meaning, Word
+from agentd.toolsources.bash_words import Lexed, Piece, Token, Unclear, is_name, lex
+from agentwire.types import Access
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+_LONGEST = 64 * 1024
+_COMMANDS, _DIRECTORIES, _DEPTH = 50, 8, 40
+_STREAMS = frozenset({"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr"})
+"""Files that a redirection may name without touching any."""
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+
+
+def accesses_of(command: str, cwd: str, roots: Sequence[str], home: str) -> list[Access]:
+    """What `command` would do in `cwd`, in order and without repetitions. `roots`: the workspace, links resolved.
+
+    Commands have their argv as words. Files are named that a redirection opens, that a known command reads or writes, and those
+    outside of the workspace that any argument names. Looks at the file system for links only.
+    """
+    reading = _Reading(roots=tuple(roots), home=home)
+    reading.script(command, Where((os.path.realpath(cwd),)))
+    return list(dict.fromkeys(reading.accesses))
+
+
+@frozen
+class Where:
+    """Directories in which the shell may be."""
+
+    cwds: tuple[str, ...]
+
+    def __or__(self, other: Where) -> Where:
+        return Where(tuple(dict.fromkeys((*self.cwds, *other.cwds))))
+
+
+@frozen
+class After:
+    """Where the shell may be when a command succeeded, and when it failed."""
+
+    success: Where
+    failure: Where
+
+    @property
+    def either(self) -> Where:
+        return self.success | self.failure
+
+
+def _same(where: Where) -> After:
+    return After(where, where)
+
+
+@define(kw_only=True)
+class _Reading:
+    """The accesses of one text, and of the texts in it that a shell would run."""
+
+    roots: tuple[str, ...]
+    home: str
+    accesses: list[Access] = Factory(list)
+    commands: int = 0
+    depth: int = 0
+
+    def script(self, text: str, where: Where) -> None:
+        """Note what a shell would do with `text`."""
+        try:
+            if len(text) > _LONGEST:
+                raise Unclear("it is longer than 64 KiB")
+            if self.depth >= 4:
+                raise Unclear("shells within shells")
+            lexed = lex(text)
+            self.depth += 1
+            walk = _Walk(self, lexed)
+            root = _parser().parse(lexed.masked.encode()).root_node
+            if root.has_error:
+                raise Unclear("it cannot be parsed")
+            walk.node(root, where)
+            walk.finish()
+            self.depth -= 1
+        except Unclear as reason:
+            self.unclear(str(reason))
+
+    def unclear(self, reason: str) -> None:
+        self.accesses.append(Access(kind="unclear", target=reason))
+
+    def command(self, words: Sequence[Word], where: Where, *, fed: str = "") -> After:
+        """Note what a simple command does. `fed`: the name of the command whose output it reads."""
+        self.commands += 1
+        if self.commands > _COMMANDS:
+            raise Unclear(f"more than {_COMMANDS} commands")
+        entered = list[str]()
+        for cwd in where.cwds:
+            meaning = meanings(words, cwd, self.roots, self.home, fed=fed)
+            self.accesses += meaning.accesses
+            self._inner(meaning)
+            entered += [meaning.enters] if meaning.enters is not None else []
+        return After(Where(tuple(dict.fromkeys(entered))), where) if entered else _same(where)
+
+    def _inner(self, meaning: Meaning) -> None:
+        for words, cwd in meaning.commands:
+            self.command(words, Where((cwd,)))
+        for text, cwd in meaning.scripts:
+            self.script(text, Where((cwd,)))
+
+
+@define
+class _Walk:
+    """One text's grammar. Every token is to be used once (`used`); what is left over was read differently by the two readers."""
+
+    reading: _Reading
+    lexed: Lexed
+    variables: dict[str, str] = Factory(dict)
+    used: set[int] = field(factory=set)
+    depth: int = 0
+
+    def finish(self) -> None:
+        left = [token.text for number, token in enumerate(self.lexed.tokens) if number not in self.used and token.text != "\n"]
+        if left:
+            raise Unclear(f"it can be read in two ways, near {left[0][:40]!r}")
+
+    def node(self, node: Node, where: Where, *, fed: str = "") -> After:
+        handler = _HANDLERS.get(node.type)
+        if handler is None:
+            raise Unclear(f"shell grammar of the kind {node.type}")
+        if len(where.cwds) > _DIRECTORIES or self.depth > _DEPTH:
+            raise Unclear("it is too deeply nested, or changes its directory too often")
+        self.depth += 1
+        try:
+            return handler(self, node, where, fed)
+        finally:
+            self.depth -= 1
+
+    # --- sequences ---------------------------------------------------------------------------------------------------------
+
+    def sequence(self, nodes: Iterable[Node], where: Where, fed: str = "") -> After:
+        """Commands one after another; one that runs in the background changes nothing here."""
+        after, start = _same(where), where
+        for node in nodes:
+            if node.is_named:
+                start = after.either
+                after = self.node(node, start, fed=fed)
+                continue
+            if self.take(node) == "&":
+                after = _same(start)
+        return after
+
+    def all(self, node: Node, where: Where, fed: str) -> After:
+        return self.sequence(node.children, where, fed)
+
+    def list_(self, node: Node, where: Where, fed: str) -> After:
+        left, operator, right = self.three(node)
+        first = self.node(left, where, fed=fed)
+        if operator == "&&":
+            second = self.node(right, first.success, fed=fed)
+            return After(second.success, first.failure | second.failure)
+        second = self.node(right, first.failure, fed=fed)
+        return After(first.success | second.success, second.failure)
+
+    def three(self, node: Node) -> tuple[Node, str, Node]:
+        parts = [child for child in node.children if child.type not in ("\n", "comment")]
+        if len(parts) != 3 or parts[1].type not in ("&&", "||"):
+            raise Unclear("an unusual list of commands")
+        return parts[0], self.take(parts[1]), parts[2]
+
+    def pipeline(self, node: Node, where: Where, fed: str) -> After:
+        """Each of its commands has a shell of its own."""
+        for child in node.children:
+            if child.is_named:
+                self.node(child, where, fed=fed)
+                fed = self.first_word(child)
+            else:
+                self.take(child)
+        return _same(where)
+
+    def first_word(self, node: Node) -> str:
+        """The command whose output a pipe carries on; `?` if that is not plain."""
+        tokens = [token for _, token in self.within(node)]
+        return " ".join(token.text for token in tokens[:2]) if all(token.kind == "word" for token in tokens) else "?"
+
+    def apart(self, node: Node, where: Where, fed: str) -> After:
+        self.all(node, where, fed)
+        return _same(where)
+
+    def negated(self, node: Node, where: Where, fed: str) -> After:
+        after = self.all(node, where, fed)
+        return After(after.failure, after.success)
+
+    # --- branches and loops ------------------------------------------------------------------------------------------------
+
+    def branch(self, node: Node, where: Where, fed: str) -> After:
+        """`if` and `elif`: the condition, what follows if it holds, and else."""
+        children = list(node.children)
+        then = next((number for number, child in enumerate(children) if child.type == "then"), len(children))
+        condition = self.sequence(children[:then], where, fed)
+        end = next((n for n, child in enumerate(children) if child.type in ("elif_clause", "else_clause")), len(children))
+        done = self.sequence(children[then:end], condition.success, fed).either
+        other = condition.failure
+        for child in children[end:]:
+            if child.type in ("elif_clause", "else_clause"):
+                after = self.node(child, other, fed=fed)
+                done, other = done | after.success, after.failure
+            else:
+                self.sequence([child], other, fed)
+        return _same(done | other)
+
+    def otherwise(self, node: Node, where: Where, fed: str) -> After:
+        return _same(self.sequence(node.children, where, fed).either)
+
+    def loop(self, node: Node, where: Where, fed: str) -> After:
+        """`while` and `until`: the directory must be the same in each round."""
+        kept = set(self.used)
+        after = self.sequence(node.children, where, fed).either | where
+        if after != where:
+            self.used = kept
+            after = self.sequence(node.children, after, fed).either | after
+            if set(after.cwds) - set(where.cwds):
+                raise Unclear("a loop that changes its directory")
+        return _same(after)
+
+    def each(self, node: Node, where: Where, fed: str) -> After:
+        """`for`: over words as they stand there, and the body once with each of them."""
+        name, values = "", list[Word]()
+        body: Node | None = None
+        for child in node.children:
+            if child.type == "do_group":
+                body = child
+            elif child.type == "variable_name":
+                name = self.use(child).text
+            elif child.is_named:
+                values.append(self.word(self.use(child)))
+            elif self.take(child) == "select":
+                raise Unclear("the command `select`")
+        if body is None or not values or not is_name(name) or _special(name) or name in self.variables:
+            raise Unclear("an unusual loop")
+        kept, everywhere = set(self.used), where
+        for value in values:
+            self.used = set(kept)
+            if value.glob or value.opaque:
+                self.variables.pop(name, None)
+            else:
+                self.variables[name] = value.text
+            everywhere |= self.node(body, everywhere, fed=fed).either
+        self.variables.pop(name, None)
+        return _same(everywhere)
+
+    # --- simple commands ---------------------------------------------------------------------------------------------------
+
+    def simple(self, node: Node, where: Where, fed: str) -> After:
+        words: Sequence[Word]
+        words, redirections = self.parts(self.within(node))
+        for token, target in redirections:
+            self.redirect(token, target, where)
+            if token.text in ("<<", "<<-", "<<<", "<"):
+                fed = "?"
+        if not words:
+            return _same(where)
+        self.reading_names(words)
+        words, unclear = assigned(words, where.cwds[0], self.reading.roots)
+        for reason in unclear:
+            self.reading.unclear(reason)
+        return self.reading.command(words, where, fed=fed) if words else _same(where)
+
+    def redirected(self, node: Node, where: Where, fed: str) -> After:
+        inner = node.children[0]
+        if inner.type not in ("command", "file_redirect"):
+            around = [pair for pair in self.within(node) if not inner.start_byte <= pair[1].start < inner.end_byte]
+            words, redirections = self.parts(around)
+            if words:
+                raise Unclear("words behind a group of commands")
+            after = self.node(inner, where, fed="?")
+            for token, target in redirections:  # of a list it may be the last command's: wherever that may run
+                self.redirect(token, target, where | after.either)
+            return after
+        return self.simple(node, where, fed)
+
+    def within(self, node: Node) -> list[tuple[int, Token]]:
+        start, end = node.start_byte, node.end_byte
+        return [(number, token) for number, token in enumerate(self.lexed.tokens) if start <= token.start < end]
+
+    def parts(self, tokens: Iterable[tuple[int, Token]]) -> tuple[list[Word], list[tuple[Token, Token]]]:
+        """The words, and each redirection with its target."""
+        words, redirections = list[Word](), list[tuple[Token, Token]]()
+        waiting: Token | None = None
+        for number, token in tokens:
+            if number in self.used or token.kind == "operator":
+                raise Unclear(f"it can be read in two ways, near {token.text[:40]!r}")
+            self.used.add(number)
+            if token.kind == "redirection":
+                if waiting is not None:
+                    raise Unclear("a redirection without a file")
+                waiting = token
+            elif waiting is not None:
+                redirections.append((waiting, token))
+                waiting = None
+            else:
+                if token.keyword and not words:
+                    raise Unclear(f"the word {token.text} where it means nothing")
+                words.append(self.word(token))
+        if waiting is not None:
+            raise Unclear("a redirection without a file")
+        return words, redirections
+
+    def redirect(self, token: Token, target: Token, where: Where) -> None:
+        if token.text in ("<<", "<<-"):
+            return
+        word = self.word(target)
+        if token.text == "<<<":
+            return
+        if token.text in (">&", "<&") and (word.text.isdecimal() or word.text == "-") and not word.opaque:
+            return
+        if word.glob or word.opaque:
+            raise Unclear("a redirection to a file whose name is not plain")
+        if word.text in _STREAMS:
+            return
+        if word.text.startswith(("/dev/tcp/", "/dev/udp/")) or not word.text:
+            raise Unclear("a redirection to the network, or nowhere")
+        for cwd in where.cwds:
+            path = os.path.realpath(os.path.join(cwd, word.text))
+            self.reading.accesses.append(Access(kind="read" if token.text == "<" else "write", target=path))
+
+    def reading_names(self, words: Sequence[Word]) -> None:
+        """A loop's variable has the values of its loop and no others."""
+        if words[0].text in ("read", "export", "unset") or "=" in words[0].text:
+            named = {word.text.partition("=")[0] for word in words}
+            if taken := named & set(self.variables):
+                raise Unclear(f"the loop's variable {min(taken)} is changed")
+
+    # --- tokens ------------------------------------------------------------------------------------------------------------
+
+    def use(self, node: Node) -> Token:
+        """The one word that stands where `node` does."""
+        for number, token in self.within(node):
+            if token.start == node.start_byte and token.end == node.end_byte and number not in self.used:
+                self.used.add(number)
+                return token
+            break
+        raise Unclear("it can be read in two ways")
+
+    def take(self, node: Node) -> str:
+        """An operator or a keyword: the grammar's token is ours."""
+        if node.type == "\n":
+            return node.type
+        token = self.use(node)
+        if token.text != node.type or (token.kind == "word" and not token.keyword):
+            raise Unclear(f"it can be read in two ways, near {token.text[:40]!r}")
+        return token.text
+
+    def word(self, token: Token) -> Word:
+        """What becomes of it, with what is known of variables."""
+        text, glob, opaque = list[str](), False, False
+        for piece in token.pieces:
+            value = self.value(piece)
+            text.append(value if value is not None else f"${piece.text}")
+            opaque |= value is None
+            glob |= not piece.quoted and value is not None and any(letter in value for letter in "*?[")
+        alone = token.text in ("[", "[[")
+        return Word("".join(text), glob=glob and not alone, opaque=opaque, assigns=_ASSIGNMENT.match(token.text) is not None)
+
+    def value(self, piece: Piece) -> str | None:
+        if not piece.variable:
+            return piece.text
+        known: Mapping[str, str] = {"HOME": self.reading.home, **self.variables}
+        value = known.get(piece.text)
+        if value is None and piece.text not in ("?", "#", "$", "!") and not is_name(piece.text):
+            raise Unclear(f"the variable {piece.text}")
+        if value is not None and not piece.quoted and (not value or any(letter.isspace() for letter in value)):
+            raise Unclear(f"the variable {piece.text} would become several words")
+        return value
+
+
+def _special(name: str) -> bool:
+    return name == "_" or name.isupper()
+
+
+Handler = Callable[[_Walk, "Node", Where, str], After]
+
+
+def _nothing(_walk: _Walk, _node: Node, where: Where, _fed: str) -> After:
+    return _same(where)
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    "program": _Walk.all,
+    "list": _Walk.list_,
+    "pipeline": _Walk.pipeline,
+    "subshell": _Walk.apart,
+    "compound_statement": _Walk.all,
+    "negated_command": _Walk.negated,
+    "if_statement": _Walk.branch,
+    "elif_clause": _Walk.branch,
+    "else_clause": _Walk.otherwise,
+    "while_statement": _Walk.loop,
+    "for_statement": _Walk.each,
+    "do_group": _Walk.all,
+    "redirected_statement": _Walk.redirected,
+    "file_redirect": _Walk.simple,
+    "command": _Walk.simple,
+    "comment": _nothing,
+}
+
+
+@cache
+def _parser() -> Parser:
+    import tree_sitter
+    import tree_sitter_bash
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))

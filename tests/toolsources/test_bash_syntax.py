@@ -1,0 +1,96 @@
+"""What a shell command would do: its simple commands, the files it names, and what nobody can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentd.toolsources.bash_syntax import accesses_of
+
+HOME = "/home/somebody"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> str:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "file").write_text("text")
+    return str(tmp_path.resolve())
+
+
+def told(command: str, workspace: str) -> list[str]:
+    """Its accesses in short: the words of a command, `<` and `>` before a file that is read or written, `?` for what is unclear."""
+    marks = {"read": "<", "write": ">", "unclear": "?"}
+    found = accesses_of(command, workspace, (workspace,), HOME)
+    return [
+        " ".join(one.words) if one.kind == "command" else marks[one.kind] + one.target.replace(workspace, "W")
+        for one in found
+        if one.kind != "unclear"
+    ] + ["?" for one in found if one.kind == "unclear"][:1]
+
+
+@pytest.mark.parametrize(
+    ("command", "accesses"),
+    [
+        ("git status", ["git status"]),
+        ("'git' \"status\" --s\\hort", ["git status --short"]),
+        ("git log --oneline | head -n 5", ["git log --oneline", "head -n 5"]),
+        ("make && echo done || echo failed; pwd &", ["make", "echo done", "echo failed", "pwd"]),
+        ("(make; ls)", ["make", "ls"]),
+        ("{ make; ls; } > log", ["make", "ls", ">W/log"]),
+        ("if test -f file; then make; elif ls; then pwd; else true; fi", ["test -f file", "make", "ls", "pwd", "true"]),
+        ("while read -r line; do echo $line; done < file", ["read -r line", "echo $line", "<W/file"]),
+        ("for one in a b; do echo $one; done", ["echo a", "echo b"]),
+        ("! ls", ["ls"]),
+        ("make 2>&1 >/dev/null", ["make"]),
+        ("make >> log 2> errors", [">W/log", ">W/errors", "make"]),
+        ("cat <<'END' > out\nrm -rf / $(id)\nEND\nls", [">W/out", "cat", "ls"]),
+        ("ls # rm -rf /", ["ls"]),
+        ("cat file sub/none", ["cat file sub/none", "<W/file"]),
+        ("cat ~/.ssh/id_rsa", [f"cat {HOME}/.ssh/id_rsa", f"<{HOME}/.ssh/id_rsa"]),
+        ("cat /etc/shadow", ["cat /etc/shadow", "</etc/shadow"]),
+        ("rm -rf sub", ["rm -rf sub", ">W/sub"]),
+        ("cp file /etc/x", ["cp file /etc/x", "<W/file", ">/etc/x"]),
+        ("timeout 5 nice -n 3 make", ["timeout 5 nice -n 3 make", "nice -n 3 make", "make"]),
+        ("bash -c 'ls; pwd'", ["bash -c ls; pwd", "ls", "pwd"]),
+        ("git -C sub --no-pager log", ["<W/sub", "git log"]),
+        ("find . -name x -exec rm {} +", ["find . -name x -exec rm {} +", "<W", "rm {}", ">W/{}"]),
+        ("eval 'rm file'", ["eval rm file", "rm file", ">W/file", "?"]),
+        ("sudo rm file", ["sudo rm file", "rm file", ">W/file", "?"]),
+    ],
+)
+def test_what_is_told(workspace: str, command: str, accesses: list[str]) -> None:
+    """Each simple command with its words, and the files."""
+    assert told(command, workspace) == accesses
+
+
+@pytest.mark.parametrize(
+    ("command", "reads"),
+    [
+        ("cd sub && cat ../file", "<W/file"),
+        ("cd sub; cat ../../x", "<{parent}/x"),
+        ("cd sub || cat ../x", "<{parent}/x"),
+        ("(cd sub); cat sub/../file", "<W/file"),
+        ("cd sub | cat ../x", "<{parent}/x"),
+        ("if cd sub; then cat ../file; fi", "<W/file"),
+        ("cd ..", "<{parent}"),
+    ],
+)
+def test_the_directory_is_followed(workspace: str, command: str, reads: str) -> None:
+    """A path is one from where the shell is by then; where it may be in two places, both count."""
+    assert reads.replace("{parent}", str(Path(workspace).parent)) in told(command, workspace)
+
+
+def test_a_link_out_of_the_workspace_is_seen(workspace: str) -> None:
+    """What counts is where a path leads."""
+    (Path(workspace) / "out").symlink_to("/root")
+    assert "</root/x" in told("cat out/x", workspace)
+    assert ">/root/x" in told("echo > out/x", workspace)
+
+
+@pytest.mark.parametrize(
+    "command", ["echo " + "x" * 70_000, "; ".join(["ls"] * 51), "ls $(id)", "ls `id`", "ls \x00", "ls (", "if ls"]
+)
+def test_what_is_not_understood_is_said(workspace: str, command: str) -> None:
+    """It is unclear, whatever else is in it."""
+    assert told(command, workspace)[-1] == "?"
