@@ -187,6 +187,16 @@ def _reach(policy: Policy, host: str) -> Judgement:
     return Judgement(verdict="ask", why=f"it reaches {host}")
 
 
+def hidden(policy: Policy, tool: str, path: str) -> bool:
+    """Whether a tool that looks through a directory leaves `path` out: read by itself it would be refused or asked about."""
+    if policy.mode != "bypass" and _beneath(path, policy.hide):
+        return True
+    spoken = _by_rule(policy, Call(tool, Access(kind="read", target=path)))
+    if spoken is None or spoken.verdict == "allow":
+        return False
+    return spoken.verdict == "deny" or policy.mode != "bypass"
+
+
 def protected(path: str) -> bool:
     """Whether the path is in one of PROTECTED, at whatever depth."""
     return any(f"/{name}/" in f"{path}/" for name in PROTECTED)

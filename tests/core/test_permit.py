@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from agentd.core.permit import Policy, decide, of_lists
+from agentd.core.permit import Policy, decide, hidden, of_lists
 from tests.fakes.tools import spec
 
 
@@ -32,3 +33,27 @@ def ruled(**lists: Any) -> Policy:
 def test_the_verdict(policy: Policy, own: str, verdict: str) -> None:
     """The strongest rule that names the tool decides."""
     assert decide(policy, spec("look", policy=own), ()).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("policy", "path", "left_out"),
+    [
+        (Policy(), "/work/a", False),
+        (Policy(hide=("/work/own",)), "/work/own/key", True),
+        (Policy(hide=("/work/own",), mode="bypass"), "/work/own/key", False),
+        (ruled(deny=["read(/work/**/.env)"]), "/work/a/.env", True),
+        (ruled(deny=["read(/work/**/.env)"]), "/work/a/env", False),
+        (ruled(ask=["read(/work/secrets/**)"]), "/work/secrets", True),
+        (ruled(allow=["read(/work/secrets/**)"]), "/work/secrets", False),
+    ],
+)
+def test_what_is_left_out_where_a_tool_looks_through_a_directory(policy: Policy, path: str, left_out: bool) -> None:
+    """What would be refused or asked about by itself is not found by looking for it either."""
+    assert hidden(policy, "grep", path) == left_out
+
+
+def test_bypass_looks_where_it_would_be_asked() -> None:
+    """Only rules that deny hold there."""
+    bypass = evolve(ruled(ask=["read(/a/**)"], deny=["read(/b/**)"]), mode="bypass")
+    assert not hidden(bypass, "grep", "/a/x")
+    assert hidden(bypass, "grep", "/b/x")
