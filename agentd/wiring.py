@@ -6,7 +6,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -29,6 +29,7 @@ from agentd.daemon import Daemon, Parts, Process
 from agentd.heartbeat import Heartbeat
 from agentd.ipc import Listener
 from agentd.log_file import bound_output
+from agentd.ports import ToolSource
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store import files
@@ -37,6 +38,7 @@ from agentd.store.keeping.keeper import StoreKeeper
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
+from agentd.toolsources.files import FileTools
 from agentd.toolsources.functions import FunctionTools
 from agentd.wiring_models import aliases_of
 from agentd.wiring_providers import Providers
@@ -80,9 +82,10 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         keep = config.store.backups if config.store.backup == "daily" else 0
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
         providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
-        functions = FunctionTools(config.paths.tools, TrioSpawner(umask=umask))
+        spawner = TrioSpawner(umask=umask)
+        sources: list[ToolSource] = [FileTools(umask=umask), FunctionTools(config.paths.tools, spawner)]
         try:
-            yield _assemble(config, process, clock, store, keeper, providers, functions)
+            yield _assemble(config, process, clock, store, keeper, providers, sources)
         finally:
             with trio.move_on_after(2, shield=True):
                 await providers.aclose()
@@ -113,7 +116,7 @@ def _assemble(
     store: EventLog,
     keeper: StoreKeeper,
     providers: Providers,
-    functions: FunctionTools,
+    sources: Sequence[ToolSource],
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
@@ -121,7 +124,7 @@ def _assemble(
     core = assemble(
         store=store,
         models=router,
-        sources=[functions],
+        sources=sources,
         clock=clock,
         facts=clock.facts,
         settings=lambda: current.settings,
@@ -139,7 +142,7 @@ def _assemble(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
-        services=[functions.run, providers.run, pulls.run],
+        services=[*(source.run for source in sources), providers.run, pulls.run],
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=providers.statuses,

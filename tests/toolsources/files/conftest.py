@@ -1,0 +1,17 @@
+"""A session in a directory of its own, with the file tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentd.toolsources.files import FileTools
+from tests.fakes.file_calls import FileCalls
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> FileCalls:
+    root = tmp_path / "work"
+    root.mkdir()
+    return FileCalls(FileTools(umask=0o022), root.resolve())

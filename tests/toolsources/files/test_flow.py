@@ -1,0 +1,82 @@
+"""The file tools in turns: through the real loop, ledger, permissions and store, with a scripted model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from agentd.core.permit import Policy, of_lists
+from agentd.toolsources.files import FileTools
+from agentwire.types import Image, Text
+from tests.fakes.house import SETTINGS, House, open_house
+from tests.fakes.models import Ask, FakeModels, Say, count_results
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+
+
+def asks(*calls: tuple[str, dict[str, Any]]) -> FakeModels:
+    """A model that makes one call after the other, then is done."""
+    replies = [Ask([(tool, json.dumps(arguments))]) for tool, arguments in calls]
+    return FakeModels(lambda prompt: replies[count_results(prompt)] if count_results(prompt) < len(replies) else Say(["done"]))
+
+
+def results(house: House) -> list[tuple[str, str]]:
+    """(outcome, text) of each call."""
+    finished = [event.body for event in house.events if event.kind == "tool_finished"]
+    return [(body.outcome, "".join(part.text for part in body.parts if isinstance(part, Text))) for body in finished]
+
+
+async def turn(house: House, cwd: Path) -> list[tuple[str, str]]:
+    live = await house.create(cwd=str(cwd))
+    await house.prompt(live, "go")
+    await house.idle(live)
+    return results(house)
+
+
+async def test_a_file_is_read_edited_and_written(tmp_path: Path) -> None:
+    """The calls of a small piece of work, in the default mode, nobody being asked."""
+    (tmp_path / "a.py").write_text("x = 1\ny = 2\n")
+    models = asks(
+        ("read", {"path": "a.py"}),
+        ("edit", {"path": "a.py", "old": "x = 1", "new": "x = 10"}),
+        ("write", {"path": "deep/down/b.py", "content": "z = 3\n"}),
+        ("read", {"path": "deep"}),
+    )
+    async with open_house(models, FileTools(umask=0o022)) as house:
+        said = await turn(house, tmp_path)
+    assert [outcome for outcome, _ in said] == ["ok"] * 4
+    assert said[0][1] == "     1\tx = 1\n     2\ty = 2"
+    assert "-x = 1\n+x = 10\n y = 2" in said[1][1]
+    assert said[3][1] == "(a directory)\ndown/"
+    assert (tmp_path / "a.py").read_text() == "x = 10\ny = 2\n"
+    assert (tmp_path / "deep/down/b.py").read_text() == "z = 3\n"
+
+
+async def test_what_the_policy_forbids_is_not_done(tmp_path: Path) -> None:
+    """A rule about a path holds for the real path, whatever link leads there; what is outside needs a person."""
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "secret").write_text("s")
+    (root / "alias").symlink_to("secret")
+    (tmp_path / "outside").write_text("o")
+    models = asks(("read", {"path": "alias"}), ("read", {"path": "../outside"}), ("write", {"path": ".agentd/x", "content": ""}))
+    policy = Policy(rules=of_lists(deny=[f"read({root}/secret)"], scope="configuration"))
+    async with open_house(models, FileTools(umask=0o022), settings=evolve(SETTINGS, policy=policy)) as house:
+        said = await turn(house, root)
+    assert [outcome for outcome, _ in said] == ["denied"] * 3
+
+
+async def test_a_picture_is_a_part_of_the_result(tmp_path: Path) -> None:
+    """It is stored with the session, and its event only refers to it."""
+    (tmp_path / "p.png").write_bytes(PNG)
+    async with open_house(asks(("read", {"path": "p.png"})), FileTools(umask=0o022)) as house:
+        live = await house.create(cwd=str(tmp_path))
+        await house.prompt(live, "go")
+        await house.idle(live)
+        [finished] = [event.body for event in house.events if event.kind == "tool_finished"]
+        picture = finished.parts[1]
+        assert isinstance(picture, Image) and picture.media == "image/png"
+        assert await house.store.get_blob(live.state.id, picture.blob, 0, 1000) == (PNG, len(PNG))
