@@ -37,5 +37,9 @@ def index_change(body: Any) -> IndexChange | UsageChange | None:
             return UsageChange(model=model, usage=usage, cost=cost, estimated=estimated)
         case ev.TurnFinished():
             return IndexChange(set={"status": "idle"})
+        case ev.JobStarted():
+            return IndexChange(add={"jobs": 1})
+        case ev.JobFinished():
+            return IndexChange(add={"jobs": -1})
         case _:
             return None

@@ -149,7 +149,7 @@ class Store(Protocol):
         """Up to two ids that begin with `prefix`."""
 
     async def unfinished(self) -> Sequence[tuple[str, str]]:
-        """(user, session) with an open turn or queued input, for recovery."""
+        """(user, session) with an open turn, queued input or running jobs, for recovery."""
 
     async def count_sessions(self) -> int: ...
 

@@ -42,7 +42,7 @@ class Derived:
     def _change(self, change: IndexChange, stream: str, user: str, at: float) -> None:
         if change.create:
             times = {"created_at": at, "updated_at": at}
-            self.row = {"id": stream, "user": user, "pinned": 0, "parent": "", **times, **change.set}
+            self.row = {"id": stream, "user": user, "pinned": 0, "parent": "", "jobs": 0, **times, **change.set}
         elif self.row is not None:
             self.row |= {"updated_at": at, **change.set}
             for name, step in change.add.items():

@@ -102,6 +102,12 @@ STEPS: tuple[Step, ...] = (
     CREATE INDEX session_by_age ON session (user, created_at);
     """,
     _count_past_requests,
+    # A session whose jobs ran when the daemon was killed is unfinished, too.
+    """
+    ALTER TABLE session ADD COLUMN jobs INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX session_unfinished;
+    CREATE INDEX session_unfinished ON session (user, id) WHERE status <> 'idle' OR queued > 0 OR jobs > 0;
+    """,
 )
 
 

@@ -100,7 +100,7 @@ class Reader:
         return [row[0] for row in rows]
 
     def unfinished(self) -> list[tuple[str, str]]:
-        return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0"))
+        return list(self.db.execute("SELECT user, id FROM session WHERE status <> 'idle' OR queued > 0 OR jobs > 0"))
 
     def users(self) -> list[str]:
         # From one to the next by index; DISTINCT would go through all sessions.

@@ -42,7 +42,7 @@ def test_rows_are_made_anew_and_strangers_removed(tmp_path: Path) -> None:
     with opened(str(path)) as db:
         db.execute("UPDATE session SET title = 'wrong', turns = 7 WHERE id LIKE 'a%'")
         db.execute("DELETE FROM session WHERE id LIKE 'b%'")
-        db.execute("INSERT INTO session SELECT 'e', user, title, cwd, model, status, 1, 1, 1, 1, 0, '' FROM session LIMIT 1")
+        db.execute("INSERT INTO session SELECT 'e', user, title, cwd, model, status, 1, 1, 1, 1, 0, '', 0 FROM session LIMIT 1")
         db.execute("DELETE FROM blob_reference")
         db.execute("INSERT INTO blob_reference VALUES (99, 99)")
         assert len(problems(path)) > 4
