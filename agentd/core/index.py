@@ -21,25 +21,23 @@ def index_change(body: Any) -> IndexChange | UsageChange | None:
         case ev.SessionConfigured(preferences=preferences):
             chosen = {"model": preferences.model, "pinned": preferences.pinned}
             return IndexChange(set={name: value for name, value in chosen.items() if value is not None})
-        case ev.MessageAdded():
-            return IndexChange()  # something has happened in it
         case ev.InputAccepted(parts=parts):
             return IndexChange(add={"queued": 1}, title=title_of(parts))
         case ev.TurnStarted(turn=turn):
             return IndexChange(set={"status": "running", "turns": turn}, add={"queued": -1})
-        case ev.InputSteered():
-            return IndexChange(add={"queued": -1})
-        case ev.ApprovalRequested():
-            return IndexChange(set={"status": "awaiting_approval"})
-        case ev.ApprovalAnswered():
-            return IndexChange(set={"status": "running"})
         case ev.AssistantMessage(model=model, usage=usage, cost=cost, estimated=estimated):
             return UsageChange(model=model, usage=usage, cost=cost, estimated=estimated)
-        case ev.TurnFinished():
-            return IndexChange(set={"status": "idle"})
-        case ev.JobStarted():
-            return IndexChange(add={"jobs": 1})
-        case ev.JobFinished():
-            return IndexChange(add={"jobs": -1})
         case _:
-            return None
+            return _ALWAYS.get(type(body))
+
+
+_ALWAYS: dict[type[Any], IndexChange] = {
+    ev.MessageAdded: IndexChange(),  # something has happened in it
+    ev.InputSteered: IndexChange(add={"queued": -1}),
+    ev.ApprovalRequested: IndexChange(set={"status": "awaiting_approval"}),
+    ev.ApprovalAnswered: IndexChange(set={"status": "running"}),
+    ev.TurnFinished: IndexChange(set={"status": "idle"}),
+    ev.JobStarted: IndexChange(add={"jobs": 1}),
+    ev.JobFinished: IndexChange(add={"jobs": -1}),
+}
+"""What does the same to its row whatever is in it."""

@@ -293,9 +293,9 @@ async def test_index_lists_finds_and_counts(opener: Opener, clock: SetClock) -> 
         assert [row.id for row in await store.sessions("ann", SessionFilter(cwd="/1"), before="", limit=9)] == ["a1"]
         assert await store.find_session("ann", "a") == ["a0", "a1"] and await store.find_session("ann", "a2") == []
         assert await store.unfinished() == [("ann", "a0")] and await store.count_sessions() == 3
-        await store.append([NewEvent("b2", "bob", ev.JobStarted(number=1, call="c", command="make", cwd="/"))])
-        assert await store.unfinished() == [("ann", "a0"), ("bob", "b2")]
-        await store.append([NewEvent("b2", "bob", ev.JobFinished(number=1, state="done", code=0))])
+        await store.append([NewEvent("a2", "bob", ev.JobStarted(number=1, call="c", command="make", cwd="/"))])
+        assert await store.unfinished() == [("ann", "a0"), ("bob", "a2")]
+        await store.append([NewEvent("a2", "bob", ev.JobFinished(number=1, state="done", code=0))])
         assert await store.unfinished() == [("ann", "a0")]
 
 
