@@ -24,7 +24,7 @@ from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipC
 from agentd.core.draft import Draft
 from agentd.core.live import DraftSaver, Live
 from agentd.core.permissions import Permissions
-from agentd.core.permit import walls
+from agentd.core.permit import hidden, walls
 from agentd.core.prompt import Facts, build_prompt
 from agentd.core.settings import Current
 from agentd.core.state import Call, SessionState
@@ -33,7 +33,7 @@ from agentd.ports import Build, Clock, Delta, ModelLimits, ModelRequest, Models,
 from agentd.steady import Steady
 from agentwire import events as ev
 from agentwire.errors import AgentError, ContextTooLong, InternalError, ProviderError, StoreError
-from agentwire.types import BlobRef, Text, ToolCall
+from agentwire.types import BlobRef, ResultPart, Text, ToolCall
 
 log = structlog.get_logger()
 
@@ -291,9 +291,14 @@ class AgentLoop:
             sandbox=walls(policy, found.spec, call.accesses) if found else None,
             answer=call.note,
             progress=progress,
+            blob=partial(self._blob, live.state.id),
+            hidden=partial(hidden, policy, call.name),
         )
 
-    async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[Text | BlobRef, ...]:
+    async def _blob(self, stream: str, content: bytes, media: str) -> BlobRef:
+        return BlobRef(blob=await self._store.put_blob(stream, content, essential=True), bytes=len(content), media=media)
+
+    async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[ResultPart, ...]:
         """Output over the limit becomes a blob with its head in the event."""
         text = "".join(part.text for part in outcome.parts if isinstance(part, Text))
         if len(text) <= _OUTPUT_LIMIT:

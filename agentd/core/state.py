@@ -18,7 +18,6 @@ from agentd.ports import Message
 from agentwire import events as ev
 from agentwire.types import (
     Access,
-    BlobRef,
     CallOutcome,
     Cut,
     Decision,
@@ -30,6 +29,7 @@ from agentwire.types import (
     PendingApproval,
     Preferences,
     QueuedInput,
+    ResultPart,
     Rule,
     SessionInfo,
     SessionSettings,
@@ -63,7 +63,7 @@ class Call:
     decided_by: str = ""
     note: str = ""
     outcome: CallOutcome | None = None
-    parts: tuple[Text | BlobRef, ...] = ()
+    parts: tuple[ResultPart, ...] = ()
 
     @property
     def awaits_answer(self) -> bool:

@@ -20,6 +20,7 @@ from agentwire.types import (
     PartKind,
     Price,
     Reasoning,
+    ResultPart,
     StopReason,
     Text,
     ToolCall,
@@ -57,7 +58,10 @@ class Message:
                     size += len(part.name) + len(part.arguments_json)
                     calls.append(part.id)
                 case ToolResult():
-                    size += sum([len(inner.head if isinstance(inner, BlobRef) else inner.text) for inner in part.parts])
+                    for inner in part.parts:
+                        if isinstance(inner, Image):
+                            attached.append(inner)
+                        size += _size_of_result(inner)
                     calls.append(part.call)
                 case Reasoning() | Citation():
                     pass  # not sent back, except thoughts to the vendor that made them
@@ -88,6 +92,16 @@ class Message:
     def attached(self) -> tuple[Image | File, ...]:
         """Its images and files."""
         return self._attached
+
+
+def _size_of_result(part: ResultPart) -> int:
+    match part:
+        case Text(text=text):
+            return len(text)
+        case BlobRef(head=head):
+            return len(head)
+        case _:
+            return PER_IMAGE
 
 
 size_of: Callable[[Message], int] = attrgetter("_size")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import Factory, frozen
 
 from agentd.ports.processes import Profile, Sandbox
-from agentwire.types import Access, BlobRef, CallOutcome, Effect, JobInfo, Text, Verdict
+from agentwire.types import Access, BlobRef, CallOutcome, Effect, JobInfo, ResultPart, Verdict
 
 
 @frozen(kw_only=True)
@@ -66,6 +66,8 @@ class ToolContext(Place):
 
     `accesses`: what was planned and allowed; the tool does no more. `sandbox`: the walls for every process that it starts; None:
     none at all. `answer`: what a person said who approved. `progress`: tell what it has said lately; cheap, may be called often.
+    `blob`: keep content of the session, with its media type, as a part of the result. `hidden`: whether no tool may read a path
+    without a question, for those that look through directories.
     """
 
     call: str
@@ -75,6 +77,8 @@ class ToolContext(Place):
     answer: str = ""
     progress: Callable[[str], None] = lambda _tail: None
     jobs: Jobs | None = None
+    blob: Callable[[bytes, str], Awaitable[BlobRef]] | None = None
+    hidden: Callable[[str], bool] = lambda _path: False
 
 
 @frozen(kw_only=True)
@@ -82,7 +86,7 @@ class ToolOutcome:
     """`bodies`: events of the session that commit together with the outcome."""
 
     outcome: CallOutcome
-    parts: tuple[Text | BlobRef, ...]
+    parts: tuple[ResultPart, ...]
     bodies: tuple[Any, ...] = ()
 
 

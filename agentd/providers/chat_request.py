@@ -14,11 +14,11 @@ from attrs import frozen
 
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
-from agentd.providers.contents import as_text, data_url, instead, usable
+from agentd.providers.contents import SHOWN, as_text, data_url, images_of, instead, result_text, usable
 from agentd.providers.kept import EncodedHistories
 from agentd.providers.names import plain, short_id
 from agentd.providers.openai_schema import strict
-from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import File, Image, Reasoning, Text, ToolCall, ToolResult
 
 CONTINUE: Final = (
     "[Your last message was cut off by a network failure. Go on exactly where it stopped, in the middle of the word if need be. "
@@ -140,7 +140,15 @@ class _Writer:
 
     def _said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
-            yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
+            results = [part for part in message.parts if isinstance(part, ToolResult)]
+            yield from map(_result, results)
+            if images := images_of(
+                results, blobs, images=self._manner.images
+            ):  # a result is text here: they follow in the user's name
+                yield {
+                    "role": "user",
+                    "content": [{"type": "text", "text": SHOWN}, *(self._part(image, blobs) for image in images)],
+                }
         elif message.role == "user":
             yield {"role": "user", "content": self._shown(message, blobs) if message.attached else _text(message)}
         elif said := self._assistant(message):
@@ -199,14 +207,8 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _result(result: ToolResult) -> dict[str, Any]:
-    content = "".join([_output(part) for part in result.parts])
+    content = "".join([result_text(part) for part in result.parts])
     return {"role": "tool", "tool_call_id": short_id(result.call), "content": f"Error: {content}" if result.is_error else content}
-
-
-def _output(part: Text | BlobRef) -> str:
-    if isinstance(part, Text):
-        return part.text
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

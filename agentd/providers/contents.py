@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from agentwire.types import File, Image
+from agentwire.types import File, Image, ResultPart, Text, ToolResult
+
+SHOWN = "[what the tools above show]"
+"""Before images of tools, where the vendor takes none in a result."""
 
 
 def usable(part: Image | File, blobs: Mapping[str, bytes], *, images: bool, files: bool) -> bool:
@@ -34,6 +37,22 @@ def instead(part: Image | File) -> str:
     """What a model is told of an input that it cannot take."""
     what = "an image" if isinstance(part, Image) else f"the file {part.name}"
     return f"[{what}, {part.media}, {part.bytes:,} bytes: this model cannot take it. Say so if it matters.]"
+
+
+def result_text(part: ResultPart) -> str:
+    """A part of a tool's result in words; of a long one what its event has, and how to read on."""
+    if isinstance(part, Text):
+        return part.text
+    if isinstance(part, Image):
+        return f"[an image, {part.media}, {part.bytes:,} bytes]"
+    seen = len(part.head.encode("utf-8", "surrogatepass"))
+    return f"{part.head}\n[only {seen:,} of {part.bytes:,} bytes. Read on: output_read, handle {part.blob[:16]}, offset {seen}]"
+
+
+def images_of(results: Iterable[ToolResult], blobs: Mapping[str, bytes], *, images: bool) -> list[Image]:
+    """What tools showed, as far as the model can be shown it."""
+    shown = (part for result in results for part in result.parts if isinstance(part, Image))
+    return [part for part in shown if usable(part, blobs, images=images, files=False)]
 
 
 _TEXTS = frozenset(("application/json", "application/xml", "application/toml", "application/x-yaml", "application/javascript"))

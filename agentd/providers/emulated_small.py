@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from agentd.ports import Message, ToolSpec
-from agentwire.types import BlobRef, Part, Text, ToolCall, ToolResult
+from agentd.providers import contents
+from agentwire.types import Part, Text, ToolCall, ToolResult
 
 _MOST = 3  # tools at once
 _ROOM = 400  # characters for all of them: the whole prompt shall stay below 200 tokens, which take two seconds to read
@@ -124,11 +125,7 @@ def _called(call: ToolCall) -> str:
 
 def result_text(result: ToolResult) -> str:
     """What a tool said, as text."""
-    return "".join([part.text if isinstance(part, Text) else _beginning(part) for part in result.parts])
-
-
-def _beginning(part: BlobRef) -> str:
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
+    return "".join([contents.result_text(part) for part in result.parts])
 
 
 def _text(parts: Sequence[Part]) -> str:

@@ -14,9 +14,9 @@ import msgspec
 from attrs import frozen
 
 from agentd.ports import Message
-from agentd.providers.contents import as_text, encoded, instead, usable
+from agentd.providers.contents import as_text, encoded, images_of, instead, result_text, usable
 from agentd.providers.names import plain
-from agentwire.types import BlobRef, Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
 
 EMPTY: Final = "[empty]"
 """Stands for what has no text: hosts refuse blocks without any."""
@@ -67,7 +67,7 @@ class Way:
             case ToolCall():
                 yield {"type": "tool_use", "id": plain(part.id, _NAME), "name": plain(part.name, _NAME), "input": _input(part)}
             case ToolResult():
-                yield _result(part)
+                yield self._result(part, blobs)
             case Reasoning():
                 yield from self._thought(part)
             case Image() | File():
@@ -84,6 +84,16 @@ class Way:
             yield {"type": "redacted_thinking", "data": data}
         elif signature := vendor.get("signature"):
             yield {"type": "thinking", "thinking": part.text, "signature": signature}
+
+    def _result(self, result: ToolResult, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+        content = "".join([result_text(part) for part in result.parts])
+        said: dict[str, Any] = {"type": "tool_result", "tool_use_id": plain(result.call, _NAME)}
+        if content.strip() or result.is_error:  # an error that says nothing is refused
+            said["content"] = content if content.strip() else EMPTY
+        images = images_of([result], blobs, images=self.images)
+        if images and not result.is_error:  # "all content must be type `text` if `is_error` is true"
+            said["content"] = [text_block(said["content"]), *(self._attached(image, blobs) for image in images)]
+        return said | {"is_error": True} if result.is_error else said
 
     def _attached(self, part: Image | File, blobs: Mapping[str, bytes]) -> dict[str, Any]:
         if isinstance(part, File) and (text := as_text(part, blobs)) is not None:
@@ -103,20 +113,6 @@ def _input(call: ToolCall) -> dict[str, Any]:
         return _arguments.decode(call.arguments_json)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return {"invalid_json": call.arguments_json}
-
-
-def _result(result: ToolResult) -> dict[str, Any]:
-    content = "".join([_output_of(part) for part in result.parts])
-    said: dict[str, Any] = {"type": "tool_result", "tool_use_id": plain(result.call, _NAME)}
-    if content.strip() or result.is_error:  # an error that says nothing is refused
-        said["content"] = content if content.strip() else EMPTY
-    return said | {"is_error": True} if result.is_error else said
-
-
-def _output_of(part: Text | BlobRef) -> str:
-    if isinstance(part, Text):
-        return part.text
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"
 
 
 def text_block(text: str) -> dict[str, Any]:

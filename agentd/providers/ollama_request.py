@@ -19,9 +19,9 @@ from agentd.ports import Message, Prompt, ToolSpec
 from agentd.ports.models import PER_IMAGE, attached_to
 from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
-from agentd.providers.contents import as_text, encoded, instead, usable
+from agentd.providers.contents import SHOWN, as_text, encoded, images_of, instead, result_text, usable
 from agentd.providers.kept import EncodedHistories
-from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import File, Image, Reasoning, Text, ToolCall, ToolResult
 
 _SMALLEST = 8192
 """Tokens of `num_ctx` at least: an agent's system prompt, its tools and a reply take half of it."""
@@ -151,7 +151,10 @@ class _Messages:
 
     def _said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
-            yield from (self._result(part) for part in message.parts if isinstance(part, ToolResult))
+            results = [part for part in message.parts if isinstance(part, ToolResult)]
+            yield from map(self._result, results)
+            if images := images_of(results, blobs, images=self._images):
+                yield {"role": "user", "content": SHOWN, "images": [encoded(image, blobs) for image in images]}
         elif message.role == "user":
             yield self._user(message, blobs)
         elif said := self._assistant(message):
@@ -185,7 +188,7 @@ class _Messages:
         if self._names is None:
             calls = (part for message in self._all if message.role == "assistant" and message.calls for part in message.parts)
             self._names = {part.id: part.name for part in calls if isinstance(part, ToolCall)}
-        output = "".join([_output(part) for part in result.parts])
+        output = "".join([result_text(part) for part in result.parts])
         content = f"Error: {output}" if result.is_error else output
         return {"role": "tool", "tool_name": self._names.get(result.call, ""), "tool_call_id": result.call, "content": content}
 
@@ -206,9 +209,3 @@ def _call(call: ToolCall) -> dict[str, Any]:
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         arguments = {"invalid_json": call.arguments_json}
     return {"id": call.id, "function": {"name": call.name, "arguments": arguments}}
-
-
-def _output(part: Text | BlobRef) -> str:
-    if isinstance(part, Text):
-        return part.text
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"

@@ -18,11 +18,11 @@ from attrs import frozen
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
-from agentd.providers.contents import as_text, data_url, instead, usable
+from agentd.providers.contents import as_text, data_url, images_of, instead, result_text, usable
 from agentd.providers.kept import EncodedHistories
 from agentd.providers.names import plain
 from agentd.providers.openai_schema import strict
-from agentwire.types import BlobRef, File, Image, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import File, Image, Reasoning, Text, ToolCall, ToolResult
 
 SUMMARY: Final = "reasoning.summary"
 SEALS: Final = "encrypted_content"
@@ -145,7 +145,7 @@ class _Way:
 
     def said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
-            yield from (_result(part) for part in message.parts if isinstance(part, ToolResult))
+            yield from (self._result(part, blobs) for part in message.parts if isinstance(part, ToolResult))
         elif message.role == "assistant":
             yield from self._reply(message)
         elif content := [*self._content(message, blobs)]:
@@ -186,6 +186,14 @@ class _Way:
         named = {"id": vendor["id"]} if vendor.get("id") else {}
         return {"type": "reasoning", **named, "summary": summary, SEALS: vendor[SEALS]}
 
+    def _result(self, result: ToolResult, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+        output = "".join([result_text(part) for part in result.parts])
+        output = f"Error: {output}" if result.is_error else output
+        if images := images_of([result], blobs, images=self.images):
+            pieces = [_text("input", output), *(self._attached(image, blobs) for image in images)]
+            return {"type": "function_call_output", "call_id": result.call, "output": pieces}
+        return {"type": "function_call_output", "call_id": result.call, "output": output}
+
     def _attached(self, part: Image | File, blobs: Mapping[str, bytes]) -> dict[str, Any]:
         if isinstance(part, File) and (text := as_text(part, blobs)) is not None:
             return _text("input", text)
@@ -213,14 +221,3 @@ def _call(call: ToolCall) -> dict[str, Any]:
         arguments = json.dumps({"invalid_json": arguments})
     name = plain(call.name, _NAME)
     return {"type": "function_call", "call_id": call.id, "name": name, "arguments": arguments}
-
-
-def _result(result: ToolResult) -> dict[str, Any]:
-    output = "".join([_output(part) for part in result.parts])
-    return {"type": "function_call_output", "call_id": result.call, "output": f"Error: {output}" if result.is_error else output}
-
-
-def _output(part: Text | BlobRef) -> str:
-    if isinstance(part, Text):
-        return part.text
-    return f"{part.head}\n[only the beginning of {part.bytes} bytes of {part.media}]"

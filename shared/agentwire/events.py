@@ -29,6 +29,7 @@ from agentwire.types import (
     Preferences,
     Remember,
     ReplyPart,
+    ResultPart,
     Role,
     StopReason,
     Text,
@@ -286,7 +287,7 @@ class ToolFinished:
     turn: int
     call: str
     outcome: CallOutcome
-    parts: tuple[Text | BlobRef, ...]
+    parts: tuple[ResultPart, ...]
     seconds: float = 0.0
 
 

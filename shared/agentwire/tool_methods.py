@@ -10,13 +10,12 @@ from attrs import validators as v
 from agentwire.requests import PAGE, SOME_TEXT, SessionRef
 from agentwire.types import (
     Access,
-    BlobRef,
     CallOutcome,
     CallRecord,
     JobInfo,
     Mode,
+    ResultPart,
     Rule,
-    Text,
     ToolInfo,
     Verdict,
 )
@@ -46,7 +45,7 @@ class ToolCalled:
 
     call: str
     outcome: CallOutcome
-    parts: tuple[Text | BlobRef, ...]
+    parts: tuple[ResultPart, ...]
     seconds: float
 
 

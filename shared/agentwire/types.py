@@ -49,14 +49,14 @@ class BlobRef:
 @frozen(kw_only=True)
 class ToolResult:
     call: str
-    parts: tuple[Text | BlobRef, ...]
+    parts: tuple[ResultPart, ...]
     is_error: bool = False
     kind: Literal["tool_result"] = "tool_result"
 
 
 @frozen(kw_only=True)
 class Image:
-    """A picture that the user shows; its content is the blob. `media`: image/png, image/jpeg, image/webp or image/gif."""
+    """A picture that the user or a tool shows; its content is the blob. `media`: image/png, image/jpeg, image/webp or image/gif."""
 
     blob: str
     bytes: int
@@ -107,6 +107,7 @@ class Todo:
 
 
 InputPart = Text | Image | File
+ResultPart = Text | BlobRef | Image
 ReplyPart = Text | Reasoning | ToolCall | Citation
 Part = Text | Reasoning | ToolCall | ToolResult | Citation | Image | File
 

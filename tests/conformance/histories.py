@@ -34,7 +34,7 @@ seals = st.sampled_from(
 )
 thoughts = st.builds(Reasoning, text=texts | st.just(""), vendor=seals)
 citations = st.builds(Citation, url=st.just("https://x.test"), title=texts)
-outputs = said | st.builds(BlobRef, blob=blobs, bytes=st.just(99), media=st.just("text/plain"), head=texts)
+outputs = said | st.builds(BlobRef, blob=blobs, bytes=st.just(99), media=st.just("text/plain"), head=texts) | images
 
 
 @st.composite

@@ -240,6 +240,19 @@ async def test_images(case: Case) -> None:
             assert (b"an image" in server.seen[0].raw) != sees
 
 
+async def test_images_of_tools(case: Case) -> None:
+    """What a tool shows is seen by a model that sees; another is told what it was."""
+    result = ToolResult(call="c1", parts=(Text(text="looked"), Image(blob="a" * 64, bytes=7, media="image/png")))
+    call = ToolCall(id="c1", name="look", arguments_json='{"at": "x"}')
+    asked = [Message("user", (Text(text="look"),)), Message("assistant", (call,)), Message("tool", (result,))]
+    for able in (True, False):
+        async with case.wired([text("a dog")], able=able) as (server, provider):
+            await say(case, provider, *asked, blobs={"a" * 64: b"dog.png"})
+            case.valid(server.seen[0].body)
+            assert (b64encode(b"dog.png") in server.seen[0].raw) == (able and bool(case.abilities.get("images")))
+            assert b"an image, image/png, 7 bytes" in server.seen[0].raw
+
+
 async def test_schema(case: Case) -> None:
     """A host that can hold a model to a schema is given it."""
     async with case.wired([text('{"zebra": "x"}')]) as (server, provider):

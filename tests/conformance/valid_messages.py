@@ -57,7 +57,13 @@ def _check_block(role: str, block: Block) -> None:
         case "tool_result":
             assert role == "user" and _ID.fullmatch(block["tool_use_id"])
             content = block.get("content")
-            assert content is None or content.strip()
+            if isinstance(content, list):
+                assert not block.get("is_error"), "all content must be type text if is_error is true"
+                for inner in content:
+                    assert inner["type"] in ("text", "image")
+                    _check_block("user", inner)
+            else:
+                assert content is None or content.strip()
             assert content or not block.get("is_error"), "content cannot be empty if is_error is true"
         case "thinking":
             assert role == "assistant" and block["signature"] and isinstance(block["thinking"], str)

@@ -62,7 +62,8 @@ def _call(item: Mapping[str, Any]) -> None:
 
 def _output(item: Mapping[str, Any]) -> None:
     assert item.keys() == {"type", "call_id", "output"}
-    assert isinstance(item["output"], str)
+    if not isinstance(item["output"], str):
+        _message({"type": "message", "role": "user", "content": item["output"]})
 
 
 def _thought(item: Mapping[str, Any]) -> None:

@@ -66,7 +66,7 @@ def test_several_results_in_one_message() -> None:
     blob = BlobRef(blob="0" * 64, bytes=99_999, media="text/plain", head="line 1")
     told = Message("tool", (ToolResult(call="a", parts=(blob,)), ToolResult(call="b", parts=(Text(text="2"), Text(text="3")))))
     assert [message["content"] for message in request(told)["messages"]] == [
-        "line 1\n[only the beginning of 99999 bytes of text/plain]",
+        "line 1\n[only 6 of 99,999 bytes. Read on: output_read, handle 0000000000000000, offset 6]",
         "23",
     ]
 

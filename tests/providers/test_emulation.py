@@ -221,7 +221,8 @@ async def test_what_happened_is_told() -> None:
         assert sent.messages[2].role == "user"
         assert isinstance(told, Text)
         assert told.text == (
-            "Result of look: the beginning\n[only the beginning of 70000 bytes of text/plain]\nResult of rollDice (it failed): no"
+            "Result of look: the beginning\n[only 13 of 70,000 bytes. Read on: output_read, handle 1111111111111111, offset 13]\n"
+            "Result of rollDice (it failed): no"
         )
 
 

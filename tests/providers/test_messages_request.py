@@ -104,7 +104,7 @@ def test_results() -> None:
         ToolResult(call="c", parts=(), is_error=True),
     ]
     assert [block.get("content") for block in said(Message("tool", tuple(results)))[0][1]] == [
-        "xline 1\n[only the beginning of 99999 bytes of text/plain]",
+        "xline 1\n[only 6 of 99,999 bytes. Read on: output_read, handle cccccccccccccccc, offset 6]",
         None,
         EMPTY,
     ]

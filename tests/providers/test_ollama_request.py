@@ -80,7 +80,7 @@ def test_results_of_several_calls() -> None:
     calls = [ToolCall(id=name, name=f"tool-{name}", arguments_json="{}") for name in "ab"]
     told = Message("tool", (ToolResult(call="b", parts=(blob,)), ToolResult(call="a", parts=(Text(text="2"), Text(text="3")))))
     assert [(said["tool_name"], said["content"]) for said in request(assistant(*calls), told)["messages"][1:]] == [
-        ("tool-b", "line 1\n[only the beginning of 99999 bytes of text/plain]"),
+        ("tool-b", "line 1\n[only 6 of 99,999 bytes. Read on: output_read, handle 0000000000000000, offset 6]"),
         ("tool-a", "23"),
     ]
 

@@ -216,7 +216,10 @@ def test_results_of_blobs() -> None:
     """The beginning, and that it is no more."""
     blob = BlobRef(blob="0" * 64, bytes=99_999, media="text/plain", head="line 1")
     answered = told(ToolResult(call="c1", parts=(blob,)))
-    assert items(user("x"), reply(CALL), answered)[2]["output"] == "line 1\n[only the beginning of 99999 bytes of text/plain]"
+    assert (
+        items(user("x"), reply(CALL), answered)[2]["output"]
+        == "line 1\n[only 6 of 99,999 bytes. Read on: output_read, handle 0000000000000000, offset 6]"
+    )
 
 
 def test_continuing() -> None:
