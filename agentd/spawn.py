@@ -5,35 +5,66 @@ Not `trio.run_process`: it forks from a cached worker thread, and a child that a
 
 The child leads a session and thereby a process group of its own. Until the child is reaped its pid, which is also the group's
 number, cannot be given to anybody else: so its exit is read with WNOWAIT, the group is killed, and only then is it reaped. A
-descendant that calls setsid leaves the group and survives; that needs a pid namespace, which is the sandbox's.
+descendant that calls setsid leaves the group and survives, unless there are walls: then the first process of its pid namespace
+is in our group, and the kernel lets nobody outlive it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from io import FileIO
-from typing import cast
+from typing import Protocol, cast
 
 import trio
+from attrs import frozen
 
 from agentd.ports import Process, Profile
-from agentwire.errors import ToolError
+from agentwire.errors import SandboxUnavailable, ToolError
 
 STDERR_RING = 65536  # bytes kept of what a child said on stderr
 OUTPUT_GRACE = 0.5  # seconds that output may still arrive after the exit: a background child may hold the pipe for ever
 KILL_BOUND = 5.0  # seconds to wait for a killed child: only one stuck in the kernel (D state) needs more, and we do not wait for it
 
 
+@frozen(kw_only=True)
+class Enclosed:
+    """A command with walls around it. `fds`: what it inherits. `report`: where the pid of the first process inside is told."""
+
+    argv: Sequence[str]
+    fds: tuple[int, ...] = ()
+    report: int | None = None
+
+
+class Walls(Protocol):
+    """Who builds the walls."""
+
+    async def enclose(self, argv: Sequence[str], profile: Profile, started: ExitStack, over: ExitStack) -> Enclosed:
+        """`started` is closed once the child has started or could not, `over` when nothing of it lives any more.
+
+        Error handling: SandboxUnavailable, ToolError.
+        """
+
+
+class NoWalls:
+    """There is nobody to build any: what needs none is started, nothing else."""
+
+    async def enclose(self, argv: Sequence[str], profile: Profile, started: ExitStack, over: ExitStack) -> Enclosed:
+        if profile.sandbox is not None:
+            raise SandboxUnavailable(f"{argv[0]} is to run in a sandbox, and there is none here; nothing was started")
+        return Enclosed(argv=gate(argv, profile))
+
+
 class TrioSpawner:
     """The real `ports.Spawner`. `umask` is the children's; by default they have ours, which is narrow: a daemon's, not a user's."""
 
-    def __init__(self, *, umask: int = -1) -> None:
-        self._umask = umask
+    def __init__(self, *, umask: int = -1, walls: Walls | None = None) -> None:
+        self._umask, self._walls = umask, walls or NoWalls()
 
     def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
         """Start `argv`; its program is looked up on the profile's PATH.
@@ -41,19 +72,28 @@ class TrioSpawner:
         Resource handling: leaving the scope, also by cancellation, kills the group, reaps the child and closes every fd.
         Error handling: entering raises ToolError naming the program or directory that is missing or may not be used.
         """
-        return _scope(argv, profile, self._umask)
+        return _scope(argv, profile, self._umask, self._walls)
 
 
 @asynccontextmanager
-async def _scope(argv: Sequence[str], profile: Profile, umask: int) -> AsyncIterator[Process]:
-    child = _launch(argv, profile, umask)
+async def _scope(argv: Sequence[str], profile: Profile, umask: int, walls: Walls) -> AsyncIterator[Process]:
+    with ExitStack() as over:
+        with ExitStack() as started:
+            enclosed = await walls.enclose(argv, profile, started, over)
+            child = _launch(enclosed, profile, umask)
+        async with _running(child):
+            yield child
+
+
+@asynccontextmanager
+async def _running(child: _Child) -> AsyncIterator[None]:
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.drain_stderr)
             nursery.start_soon(child.end_after_exit)
             try:
-                yield child
+                yield
             except BaseException as error:  # noqa: BLE001 - raised again below, past the nursery, which would wrap it in a group
                 failure = error
             nursery.cancel_scope.cancel()
@@ -65,20 +105,27 @@ async def _scope(argv: Sequence[str], profile: Profile, umask: int) -> AsyncIter
         raise failure
 
 
-GATE = 'echo r; read -r word && [ "$word" = go ] && exec "$@"'
+GATE = 'echo r; read -r word && [ "$word" = go ] && '
 """A shell in whose place the program comes once it is told `go`. If its input ends, because we do, nothing runs. dash and others
 know only descriptors of one digit: so stdin and stdout. It reads byte by byte, and takes nothing that is the program's."""
 
+LIMITS = "ulimit -c 0; ulimit -n 65536; ulimit -u 16384 || ulimit -p 16384; "
+"""Of whatever runs inside of walls: no core files, and no fork bomb (dash calls the number of processes p, bash u; kernels since
+5.14 count those of the namespace alone). No others: node and compilers take more memory and larger files than one would guess."""
+
 
 def gate(argv: Sequence[str], profile: Profile) -> list[str]:
-    """The command that waits for `Process.go` and then is `argv`."""
-    if not profile.gated:
+    """The command that waits for `Process.go`, if the profile says so, and then is `argv`, within its limits."""
+    limits = f"{{ {LIMITS} }} 2>/dev/null; " if profile.sandbox is not None and not profile.sandbox.whole else ""
+    if not profile.gated and not limits:
         return list(argv)
-    return ["/bin/sh", "-c", GATE + " </dev/null" * profile.silent + " 2>&1" * profile.merged, "sh", *argv]
+    ends = " </dev/null" * profile.silent + " 2>&1" * profile.merged
+    script = limits + (GATE + 'exec "$@"' + ends if profile.gated else 'exec "$@"')
+    return ["/bin/sh", "-c", script, "sh", *argv]
 
 
-def _launch(argv: Sequence[str], profile: Profile, umask: int) -> _Child:
-    argv = gate(argv, profile)
+def _launch(enclosed: Enclosed, profile: Profile, umask: int) -> _Child:
+    argv = enclosed.argv
     environment = restore_library_path(profile.environment, frozen=getattr(sys, "frozen", False))
     pipe = subprocess.PIPE
     try:
@@ -91,12 +138,13 @@ def _launch(argv: Sequence[str], profile: Profile, umask: int) -> _Child:
             cwd=profile.cwd,
             env=environment,
             start_new_session=True,
+            pass_fds=enclosed.fds,
             umask=umask,
         )
     except (OSError, ValueError) as error:
         raise ToolError(_explain(argv[0], profile.cwd, error)) from error
     try:
-        return _Child(popen, os.pidfd_open(popen.pid))
+        return _Child(popen, os.pidfd_open(popen.pid), enclosed.report)
     except OSError as error:
         with popen:
             popen.kill()
@@ -127,10 +175,12 @@ def restore_library_path(environment: Mapping[str, str], *, frozen: bool) -> dic
 class _Child:
     """A `ports.Process`, with what its scope needs beyond that."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int, report: int | None) -> None:
         self.pid = popen.pid
         self._popen = popen
         self._pidfd = pidfd
+        self._report = report
+        self._inner: int | None = None  # a pidfd, of the first process inside of the walls
         self._stdin, self._stdout, self._stderr = (cast(FileIO, pipe) for pipe in (popen.stdin, popen.stdout, popen.stderr))
         for pipe in (self._stdin, self._stdout, self._stderr):
             os.set_blocking(pipe.fileno(), False)
@@ -141,6 +191,7 @@ class _Child:
 
     async def go(self) -> None:
         ready = await self.receive(2)
+        self._look_inside()
         if ready != b"r\n":
             with trio.move_on_after(OUTPUT_GRACE):
                 await self.wait()
@@ -184,9 +235,13 @@ class _Child:
         return self._code
 
     async def kill(self) -> None:
+        self._look_inside()
         self._kill_group()
         await self.wait()
         self._popen.poll()
+        async with self._one_waiter:
+            if self._inner is not None:  # it is not seen to die before all others inside are dead
+                await trio.lowlevel.wait_readable(self._inner)
 
     async def drain_stderr(self) -> None:
         while self._take_stderr():
@@ -206,8 +261,21 @@ class _Child:
         for pipe in (self._stdin, self._stdout, self._stderr):
             trio.lowlevel.notify_closing(pipe.fileno())
             pipe.close()
-        trio.lowlevel.notify_closing(self._pidfd)
-        os.close(self._pidfd)
+        for fd in (self._pidfd, self._inner):
+            if fd is not None:
+                trio.lowlevel.notify_closing(fd)
+                os.close(fd)
+
+    def _look_inside(self) -> None:
+        """Take hold of the first process inside of the walls as soon as its pid has been told."""
+        if self._report is None:
+            return
+        with suppress(BlockingIOError):
+            told = re.search(rb'"child-pid": *(\d+)', os.read(self._report, 4096))
+            self._report = None
+            if told:
+                with suppress(ProcessLookupError):
+                    self._inner = os.pidfd_open(int(told[1]))
 
     def _take_stderr(self) -> bool:
         """Keep what is there; False at the end of the pipe."""

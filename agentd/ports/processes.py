@@ -14,14 +14,16 @@ class Sandbox:
     """The walls around a child: its own processes, a file system that is only read but for `write`, no network unless `network`.
 
     All are absolute paths with their links resolved. `read`: what it sees besides system, home tools and `write`; `hide`: what it
-    never sees, also where it is inside another path; `keep`: what inside `write` it cannot change. `whole`: it sees and writes
-    everything but `hide` (explicit bypass, trusted servers): only processes are walled in.
+    never sees, also where it is inside another path; `show`: what it sees all the same, unchanged, inside of that; `keep`: what
+    inside `write` it cannot change, nor make. `whole`: it sees and writes everything but `hide` (explicit bypass, trusted
+    servers): only processes are walled in.
     """
 
     write: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     network: bool = False
     whole: bool = False
 

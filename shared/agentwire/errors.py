@@ -245,6 +245,13 @@ class ToolError(AgentError):
     exit_code = 54
 
 
+class SandboxUnavailable(ToolError):
+    """There are to be walls around a process and there can be none: it is not started. The message names the remedy."""
+
+    code = "sandbox_unavailable"
+    exit_code = 44
+
+
 class StoreError(AgentError):
     """The log cannot be written or read any more: the daemon ends."""
 

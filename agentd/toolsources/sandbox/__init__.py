@@ -1,0 +1,1 @@
+"""Walls around the processes that tools start: bubblewrap, namespaces, a syscall filter."""
