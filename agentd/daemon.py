@@ -33,7 +33,7 @@ from agentwire.config import Config
 from agentwire.errors import ConfigError, Stopping, StorageFull
 from agentwire.messages import PROTOCOL_VERSION
 from agentwire.methods import Reloaded
-from agentwire.types import CircuitStatus, DaemonStatus, ProviderStatus, StorageInfo
+from agentwire.types import CircuitStatus, DaemonStatus, ProviderStatus, SandboxStatus, StorageInfo
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ class Parts:
     prewarm: Callable[[], Awaitable[None]]
     providers: Callable[[], tuple[ProviderStatus, ...]]
     circuits: Callable[[], tuple[CircuitStatus, ...]] = tuple
+    sandbox: Callable[[], SandboxStatus | None] = lambda: None
     notices: Callable[[], Sequence[str]] = tuple
     restored: bool = False
     recovery: Callable[..., Recovery]
@@ -111,6 +112,7 @@ class Daemon:
             resumes_suspended=self._resumes_suspended,
             providers=self._parts.providers(),
             circuits=self._parts.circuits(),
+            sandbox=self._parts.sandbox(),
             warnings=(*([self._misread] if self._misread else []), *self._config.warnings, *self._parts.notices()),
         )
 

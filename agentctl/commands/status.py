@@ -47,6 +47,11 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
         left = f" for {duration(circuit['seconds'])}" if circuit["state"] == "open" else ""
         why = f"{circuit['code'].replace('_', ' ')}: {circuit['reason']}"
         out.say(f"circuit   {circuit['target']}: {circuit['state']}{left} ({why})", YELLOW)
+    sandbox = status.get("sandbox")
+    if sandbox:
+        out.say(f"sandbox   {sandbox['state']}: {sandbox['detail']}", "" if sandbox["state"] == "ok" else YELLOW)
+    if sandbox and sandbox["remedy"]:
+        out.say(f"No command and no function runs without the sandbox. {sandbox['remedy']}", YELLOW)
     if storage["full"]:
         out.say("The disk is full: nothing new is accepted until there is space.", RED)
     if status["resumes_suspended"]:
