@@ -17,6 +17,7 @@ import trio
 
 from agentd.core import answers, decide
 from agentd.core.accounts import Accounts
+from agentd.core.approvals import settled
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.costs import Asked
@@ -41,7 +42,8 @@ _CLOSE, _CLOSE_WHEN_FULL = 5.0, 0.5
 """Seconds for which not even a stopping daemon gives up writing the end of a turn; else the next boot writes it."""
 _OUTPUT_LIMIT = 64 * 1024
 """Characters of a tool's output in its event; the whole is a blob."""
-_HEAD = 16 * 1024
+_HEAD = _TAIL = 16 * 1024
+"""Of it that its event has: errors are told at the end."""
 _SHARES = (1.0, 0.6, 0.3)
 """Of the history that seems to fit: what is sent at first, and what after the vendor said that it is too long."""
 
@@ -107,6 +109,7 @@ class AgentLoop:
     async def _drive(self, live: Live) -> Finish | None:
         """Until the turn is over; None if its end is in the log already, or the daemon stops first."""
         await self._tools.refresh()
+        await self._permissions.prepare(live.state.user, live.state.cwd)
         while live.state.turn is not None:
             action = decide.next_action(live.state)
             if isinstance(action, Finish):
@@ -299,19 +302,24 @@ class AgentLoop:
         return BlobRef(blob=await self._store.put_blob(stream, content, essential=True), bytes=len(content), media=media)
 
     async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[ResultPart, ...]:
-        """Output over the limit becomes a blob with its head in the event."""
+        """Output over the limit becomes a blob with its head and tail in the event."""
         text = "".join(part.text for part in outcome.parts if isinstance(part, Text))
         if len(text) <= _OUTPUT_LIMIT:
             return outcome.parts
         content = text.encode("utf-8", "replace")
         blob = await self._store.put_blob(stream, content, essential=True)
         others = tuple(part for part in outcome.parts if not isinstance(part, Text))
-        return (BlobRef(blob=blob, bytes=len(content), media="text/plain", head=text[:_HEAD]), *others)
+        whole = BlobRef(blob=blob, bytes=len(content), media="text/plain", head=text[:_HEAD], tail=text[-_TAIL:])
+        return (whole, *others)
 
     # --- approvals ---------------------------------------------------------------------------------------------------------
 
     async def _await_approval(self, live: Live, calls: Sequence[Call]) -> None:
-        """Until something changes in the session, or the first deadline passes: then the answer is no."""
+        """Until something changes in the session, or the first deadline passes: then the answer is no. Rules may have come since a
+        question was asked."""
+        if answers := settled(live, self._tools, self._permissions):
+            await self._append(live, answers)
+            return
         now = self._clock.now()
         first = min(calls, key=_expiry)
         left = min(max(0.0, _expiry(first) - now), self._settings().approval_deadline)
@@ -340,7 +348,7 @@ class AgentLoop:
 
 
 def _denial(call: Call) -> str:
-    who = "the approval's deadline passed" if call.decided_by == "deadline" else "the user said no"
+    who = {"deadline": "the approval's deadline passed", "rule": "not allowed any more"}.get(call.decided_by, "the user said no")
     return f"denied: {who}" + (f": {call.note}" if call.note else "")
 
 

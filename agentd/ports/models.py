@@ -98,8 +98,8 @@ def _size_of_result(part: ResultPart) -> int:
     match part:
         case Text(text=text):
             return len(text)
-        case BlobRef(head=head):
-            return len(head)
+        case BlobRef(head=head, tail=tail):
+            return len(head) + len(tail)
         case _:
             return PER_IMAGE
 

@@ -50,7 +50,10 @@ class Jobs(Protocol):
 
     def list(self) -> Sequence[JobInfo]: ...
 
-    def output(self, number: int, offset: int) -> tuple[bytes, int, int]:
+    async def wait(self, number: int, seconds: float) -> JobInfo:
+        """How it is, once it has ended or so many seconds have passed. Error handling: NotFound."""
+
+    async def output(self, number: int, offset: int) -> tuple[bytes, int, int]:
         """What is kept from byte `offset` on (negative: from the end), where that begins, and how much there was in all.
 
         Error handling: NotFound.

@@ -45,8 +45,11 @@ def result_text(part: ResultPart) -> str:
         return part.text
     if isinstance(part, Image):
         return f"[an image, {part.media}, {part.bytes:,} bytes]"
-    seen = len(part.head.encode("utf-8", "surrogatepass"))
-    return f"{part.head}\n[only {seen:,} of {part.bytes:,} bytes. Read on: output_read, handle {part.blob[:16]}, offset {seen}]"
+    seen, last = (len(text.encode("utf-8", "surrogatepass")) for text in (part.head, part.tail))
+    read_on = f"Read on: output_read, handle {part.blob[:16]}, offset {seen}]"
+    if not last:
+        return f"{part.head}\n[only {seen:,} of {part.bytes:,} bytes. {read_on}"
+    return f"{part.head}\n[{part.bytes - seen - last:,} of {part.bytes:,} bytes are left out here. {read_on}\n{part.tail}"
 
 
 def images_of(results: Iterable[ToolResult], blobs: Mapping[str, bytes], *, images: bool) -> list[Image]:

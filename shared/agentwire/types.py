@@ -37,12 +37,13 @@ class ToolCall:
 
 @frozen(kw_only=True)
 class BlobRef:
-    """Content over the event limit. `head` is its beginning as text; `bytes` its whole length."""
+    """Content over the event limit. `head` is its beginning as text, `tail` its end; `bytes` its whole length."""
 
     blob: str
     bytes: int
     media: str
     head: str = ""
+    tail: str = ""
     kind: Literal["blob"] = "blob"
 
 

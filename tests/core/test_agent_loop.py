@@ -230,14 +230,15 @@ async def test_nobody_there_means_no(autojump_clock: trio.testing.MockClock) -> 
 
 
 async def test_long_output_is_a_blob(autojump_clock: trio.testing.MockClock) -> None:
-    """The event has the head and the address; the whole is there, in the session that made it."""
-    tools = FakeTools([spec("look")], results={"look": [said("x" * 200_000)]})
+    """The event has the head, the tail and the address; the whole is there, in the session that made it."""
+    tools = FakeTools([spec("look")], results={"look": [said("x" * 199_000 + "y" * 1000)]})
     async with open_house(FakeModels(after_tools(Ask([("look", "{}")]), Say(["ok"]))), tools) as house:
         live = await house.create()
         await house.prompt(live, "go")
         await house.idle(live)
         (part,) = next(event.body.parts for event in house.events if event.kind == "tool_finished")
         assert isinstance(part, BlobRef) and part.bytes == 200_000 and len(part.head) < 20_000
+        assert part.tail.endswith("xy" + 999 * "y") and len(part.tail) < 20_000
         piece = await house.call("blob/get", session=live.state.id, blob=part.blob)
         assert piece.bytes == 200_000  # type: ignore[attr-defined]
 

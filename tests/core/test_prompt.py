@@ -85,10 +85,10 @@ def test_a_message_knows_its_size_and_its_calls() -> None:
     """Worked out once; thoughts cost nothing, a blob what is shown of it. Neither is written into a snapshot."""
     call = ToolCall(id="c", name="look", arguments_json="{}")
     asked_ = Message("assistant", (Reasoning(text="hm" * 50), Text(text="abc"), call))
-    blob = BlobRef(blob="0" * 64, bytes=10_000, media="text/plain", head="begin")
+    blob = BlobRef(blob="0" * 64, bytes=10_000, media="text/plain", head="begin", tail="end")
     told = Message("tool", (ToolResult(call="c", parts=(Text(text="one"), blob)),))
     assert (asked_.size - PER_MESSAGE, asked_.calls) == (3 + 4 + 2, ("c",))
-    assert (told.size - PER_MESSAGE, told.calls) == (3 + 5, ("c",))
+    assert (told.size - PER_MESSAGE, told.calls) == (3 + 5 + 3, ("c",))
     assert (user("abcd").size - PER_MESSAGE, user("").calls) == (4, ())
     assert set(msgspec.to_builtins(told)) == {"role", "parts"}
 

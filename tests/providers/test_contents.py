@@ -19,6 +19,13 @@ def test_a_long_result_says_how_to_read_on() -> None:
     assert result_text(part) == f"für\n[only 4 of 100,000 bytes. Read on: output_read, handle {'b' * 16}, offset 4]"
 
 
+def test_a_long_result_is_told_by_its_beginning_and_its_end() -> None:
+    """What is left out, and where to read it."""
+    part = BlobRef(blob="b" * 64, bytes=100_000, media="text/plain", head="für", tail="end")
+    between = f"[99,993 of 100,000 bytes are left out here. Read on: output_read, handle {'b' * 16}, offset 4]"
+    assert result_text(part) == f"für\n{between}\nend"
+
+
 @pytest.mark.parametrize(("blobs", "images", "shown"), [(BLOBS, True, 1), (BLOBS, False, 0), ({}, True, 0)])
 def test_only_what_can_be_shown_is(blobs: dict[str, bytes], images: bool, shown: int) -> None:
     """The model must take images and the content must be at hand; in words it is there in any case."""

@@ -80,6 +80,8 @@ def _has(new: Any, old: Any) -> bool:
     """All of `old`, in objects inside of it too."""
     if isinstance(new, dict) and isinstance(old, dict):
         return all(name in new and _has(new[name], value) for name, value in old.items())
+    if isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(map(_has, new, old))
     return bool(new == old)
 
 
