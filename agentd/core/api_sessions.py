@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from agentd.core.api import Caller, Handler
+from agentd.core.approvals import Approvals
 from agentd.core.history import added, blobs_of
 from agentd.core.live import Live
 from agentd.core.loading import events_of
@@ -43,9 +44,10 @@ class SessionMethods:
         once: Once,
         settings: Current,
         resolve: Callable[[str], str],
+        approvals: Approvals,
     ) -> None:
         self._store, self._sessions, self._upkeep, self._once = store, sessions, upkeep, once
-        self._settings, self._resolve = settings, resolve
+        self._settings, self._resolve, self._approvals = settings, resolve, approvals
         self.handlers: Mapping[str, Handler] = {
             "session/create": self._create,
             "session/list": self._list,
@@ -126,6 +128,8 @@ class SessionMethods:
         if preferences.model is not None:
             preferences = evolve(preferences, model=self._resolve(preferences.model or self._settings().model))
         await self._append(live, ev.SessionConfigured(preferences=preferences, variables=params.variables))
+        if preferences.mode is not None:
+            await self._approvals.settle(caller.user)
         return live.state.settings
 
     async def _append(self, live: Live, body: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from agentd.core import answers
 from agentd.core.admission import admit
 from agentd.core.api import Caller, Handler
+from agentd.core.approvals import Approvals, remembered
 from agentd.core.attachments import Attachments
 from agentd.core.live import Live
 from agentd.core.once import Once
@@ -15,17 +16,23 @@ from agentd.core.sessions import Sessions
 from agentd.core.settings import Current
 from agentwire import events as ev
 from agentwire import methods as m
-from agentwire.errors import Conflict, NotFound
+from agentwire.errors import Conflict, InvalidParams, NotFound
 
 
 class TurnMethods:
     """`resolve` makes a model's full name of what a user wrote."""
 
     def __init__(
-        self, sessions: Sessions, once: Once, settings: Current, resolve: Callable[[str], str], attachments: Attachments
+        self,
+        sessions: Sessions,
+        once: Once,
+        settings: Current,
+        resolve: Callable[[str], str],
+        attachments: Attachments,
+        approvals: Approvals,
     ) -> None:
         self._sessions, self._once, self._settings, self._resolve = sessions, once, settings, resolve
-        self._attachments = attachments
+        self._attachments, self._approvals = attachments, approvals
         self.handlers: Mapping[str, Handler] = {
             "session/prompt": self._prompt,
             "session/cancel": self._cancel,
@@ -79,15 +86,26 @@ class TurnMethods:
         call = turn.calls.get(params.call) if turn else None
         if turn is None or call is None or call.approval is None:
             raise NotFound(f"there is no question about call {params.call} in this session")
+        if params.remember and params.decision != "allow":
+            raise InvalidParams("params.remember: only what is allowed is remembered; add a rule that denies with permission/add")
         if call.arguments_hash != params.arguments_hash:
             raise Conflict("the question was about other arguments; look at it again")
         if not call.awaits_answer or not live.reserve_answer(call.id, caller.user):
             answer = f" ({call.decision})" if call.decision else ""
             raise Conflict(f"the question is answered already{answer}", decision=call.decision, by=call.decided_by)
-        body = ev.ApprovalAnswered(turn=turn.number, call=call.id, decision=params.decision, by=caller.user, note=params.note)
+        body = ev.ApprovalAnswered(
+            turn=turn.number,
+            call=call.id,
+            decision=params.decision,
+            by=caller.user,
+            note=params.note,
+            remember=params.remember,
+        )
         try:
-            await self._once.append(live.new([body]))
+            await self._once.append([*live.new([body]), *remembered(live, call.approval, params.remember)])
         except BaseException:
             live.release_answer(call.id)
             raise
+        if params.remember:
+            await self._approvals.settle(caller.user)
         return m.Empty()

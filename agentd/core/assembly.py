@@ -13,9 +13,11 @@ from agentd.core.agent_loop import AgentLoop
 from agentd.core.api import Api, Methods
 from agentd.core.api_contents import ContentMethods
 from agentd.core.api_daemon import DaemonMethods, Host
+from agentd.core.api_permissions import PermissionMethods
 from agentd.core.api_sessions import SessionMethods
 from agentd.core.api_turns import TurnMethods
 from agentd.core.api_usage import UsageMethods
+from agentd.core.approvals import Approvals
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
 from agentd.core.live import DraftSaver
@@ -27,6 +29,7 @@ from agentd.core.sessions import Sessions
 from agentd.core.settings import Current
 from agentd.core.tools import Tools
 from agentd.core.upkeep import Upkeep
+from agentd.core.users import Users
 from agentd.ports import Clock, Models, Store, ToolSource
 from agentwire.types import ModelInfo
 
@@ -36,6 +39,7 @@ class Core:
     """`saver` and `upkeep` run as long as core does. `recovery(resume=, clean=, grace=)` takes up what the last boot left."""
 
     bus: Bus
+    users: Users
     loop: AgentLoop
     sessions: Sessions
     saver: DraftSaver
@@ -61,20 +65,24 @@ def assemble(
     `groups` are further methods."""
     bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
     accounts = Accounts(store, models, clock, settings)
-    permissions = Permissions(settings, os.path.realpath)
+    users = Users(store)
+    permissions = Permissions(settings, os.path.realpath, users)
     loop = AgentLoop(store, bus, models, tools, permissions, attachments, accounts, saver, clock, facts, settings)
-    sessions = Sessions(store, bus, loop, accounts)
+    sessions = Sessions(store, bus, loop, accounts, users)
+    approvals = Approvals(store, lambda: sessions.loaded, tools, permissions)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)
     own = (
         DaemonMethods(store, sessions, host, settings, listing),
-        SessionMethods(store, sessions, upkeep, once, settings, resolve),
-        TurnMethods(sessions, once, settings, resolve, attachments),
+        SessionMethods(store, sessions, upkeep, once, settings, resolve, approvals),
+        TurnMethods(sessions, once, settings, resolve, attachments, approvals),
         ContentMethods(store, sessions, once),
         UsageMethods(store, sessions, accounts),
+        PermissionMethods(sessions, once, tools, permissions, users, approvals),
     )
     return Core(
         bus=bus,
+        users=users,
         loop=loop,
         sessions=sessions,
         saver=saver,

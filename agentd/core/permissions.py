@@ -1,32 +1,44 @@
-"""Whose rules hold for a session: those of the configuration, of its user, of a trusted project, and its own; and its mode."""
+"""Whose rules hold for a session: those of the configuration, of its user, of its project, and its own; and its mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
 from agentd.core.permit import Policy
+from agentd.core.projects import Project, find_project
 from agentd.core.settings import Current
 from agentd.core.state import SessionState
+from agentd.core.users import Users
 from agentd.ports import Place
+from agentwire.types import ModeChoice, Rule
 
 
 class Permissions:
     """`real`: a path with its links resolved."""
 
-    def __init__(self, settings: Current, real: Callable[[str], str]) -> None:
-        self._settings, self._real = settings, real
+    def __init__(self, settings: Current, real: Callable[[str], str], users: Users) -> None:
+        self._settings, self._real, self._users = settings, real, users
+        self._projects: dict[str, Project | None] = {}
+
+    async def prepare(self, user: str, cwd: str) -> Project | None:
+        """Read what of the rules is not in memory, and the project's file, as it is now. Before `policy`, in each turn anew."""
+        await self._users.load(user)
+        real = self._real(cwd)
+        self._projects[real] = find_project(real)
+        return self._projects[real]
 
     def policy(self, state: SessionState) -> Policy:
         """What calls of the session are judged by, now."""
-        base = self._settings().policy
-        return evolve(
-            base,
-            mode=state.mode or base.mode,
-            rules=(*base.rules, *state.rules),
-            roots=(self._real(state.cwd),),
-        )
+        return self.policy_at(state.user, state.cwd, state.mode, state.rules)
+
+    def policy_at(self, user: str, cwd: str, mode: ModeChoice = "", own: Sequence[Rule] = ()) -> Policy:
+        """The same for a directory without a session. `own`: further rules."""
+        base, known, real = self._settings().policy, self._users[user], self._real(cwd)
+        project = self._projects.get(real)
+        theirs = project.counting(known.trusted.get(project.path)) if project else ()
+        return evolve(base, mode=mode or base.mode, rules=(*base.rules, *theirs, *known.rules, *own), roots=(real,))
 
     def place(self, state: SessionState, policy: Policy) -> Place:
         """Where calls of the session run."""

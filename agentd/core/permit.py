@@ -21,6 +21,8 @@ from agentwire.types import Access, Mode, Rule, RuleScope, Verdict
 _STRENGTH: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 PROTECTED = (".git/hooks", ".agentd")
 """Paths that no tool writes, at whatever depth: what is there runs, or counts, outside of every wall."""
+_GIT = ".git"
+"""What is in it only git writes without a question: its settings name programs, too."""
 
 
 @frozen(kw_only=True)
@@ -70,8 +72,8 @@ def decide(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Judgem
     judged = [(call, _judge(policy, spec, call)) for call in calls]
     judged = [(call, _network(call, one, judged)) for call, one in judged]
     worst = max((one for _, one in judged), key=lambda one: _STRENGTH[one.verdict])
-    if worst.verdict != "ask":
-        return worst
+    if worst.verdict != "ask" or any(one.verdict == "ask" and one.rule for _, one in judged):
+        return worst  # whom a rule makes ask no further rule can help
     asked = [call for call, one in judged if one.verdict == "ask"]
     proposes = [_rules.proposal(spec.name, call.access, networked=networked) for call in _worth_asking(asked, judged)]
     remembered = not spec.personal and all(proposes) and not any(call.access and call.access.kind == "unclear" for call in asked)
@@ -87,9 +89,31 @@ def _worth_asking(asked: Sequence[Call], judged: Sequence[tuple[Call, Judgement]
 
 
 def _judge(policy: Policy, spec: ToolSpec, call: Call) -> Judgement:
-    if spoken := _by_rule(policy, call):
-        return _in_mode(policy, spec, spoken)
-    return _in_mode(policy, spec, _by_default(policy, spec, call))
+    spoken = _by_rule(policy, call) or _by_default(policy, spec, call)
+    return _in_mode(policy, spec, _bounded(policy, spec, call, spoken))
+
+
+def _bounded(policy: Policy, spec: ToolSpec, call: Call, judged: Judgement) -> Judgement:
+    """What no rule can allow: a person's answer, a change in mode plan, and what is agentd's own or runs outside of the walls."""
+    if judged.verdict == "deny" or judged.rule is None:
+        return judged
+    if spec.personal:
+        return Judgement(verdict="ask", why="it is a question to you")
+    kind, target = (call.access.kind, call.access.target) if call.access else ("", "")
+    changes = kind == "write" or (call.access is None and spec.effect != "read") or (kind in _TOLD_BY_WALLS and not policy.walled)
+    if policy.mode == "plan" and changes and not _reading(judged):
+        return Judgement(verdict="deny", why="mode plan: nothing is changed")
+    if kind in ("read", "write") and (_beneath(target, policy.hide) or (kind == "write" and protected(target))):
+        return _read(policy, target) if kind == "read" else _write(policy, target)
+    return judged
+
+
+_TOLD_BY_WALLS = ("command", "unclear")
+"""In mode plan commands may be allowed because the walls let them change nothing."""
+
+
+def _reading(judged: Judgement) -> bool:
+    return judged.rule is not None and judged.rule.scope == "built-in"
 
 
 def _by_rule(policy: Policy, call: Call) -> Judgement | None:
@@ -176,6 +200,8 @@ def _write(policy: Policy, path: str) -> Judgement:
         return Judgement(verdict="deny", why=f"{path} is protected: what is there counts outside of the sandbox")
     if policy.mode == "plan":
         return Judgement(verdict="deny", why="mode plan: nothing is changed")
+    if f"/{_GIT}/" in f"{path}/":
+        return Judgement(verdict="ask", why=f"{path} is git's own: its settings may name programs")
     if _beneath(path, (*policy.roots, *policy.write)):
         return Judgement(verdict="allow", why="it writes in the workspace")
     return Judgement(verdict="ask", why=f"{path} is outside of the workspace")
@@ -187,14 +213,18 @@ def _reach(policy: Policy, host: str) -> Judgement:
     return Judgement(verdict="ask", why=f"it reaches {host}")
 
 
-def hidden(policy: Policy, tool: str, path: str) -> bool:
-    """Whether a tool that looks through a directory leaves `path` out: read by itself it would be refused or asked about."""
+def hidden(policy: Policy, tool: str, agreed: Sequence[Access], path: str) -> bool:
+    """Whether a tool that looks through a directory leaves `path` out: read by itself it would be refused or asked about.
+
+    `agreed`: what the call may do; a rule that wanted this to be asked about has been answered.
+    """
     if policy.mode != "bypass" and _beneath(path, policy.hide):
         return True
     spoken = _by_rule(policy, Call(tool, Access(kind="read", target=path)))
     if spoken is None or spoken.verdict == "allow":
         return False
-    return spoken.verdict == "deny" or policy.mode != "bypass"
+    asked = [one.rule for one in (_by_rule(policy, Call(tool, access)) for access in agreed) if one]
+    return spoken.verdict == "deny" or (policy.mode != "bypass" and spoken.rule not in asked)
 
 
 def protected(path: str) -> bool:

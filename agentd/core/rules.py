@@ -3,7 +3,7 @@
 A pattern is about one kind of access, and the name before it says which:
 
     shell(git status *)          a simple command, word by word: `*` stands for any letters of a word, as the last word for any
-                                 further words; 'single quotes' take what is in them as it is
+                                 further words; 'single' and "double" quotes take what is in them as it is
     shell(network:npm ci)        the same, where the command gets the network
     read(./src/**)  write(~/x)   a path that any tool reads or writes (`edit` is `write`): `*` within a name, `**` any depth
     fetch(domain:example.org)    a host; `domain:*.example.org` those below it
@@ -23,8 +23,10 @@ from attrs import frozen
 from agentwire.types import Access, Rule, Verdict
 
 _RULE = re.compile(r"([\w*-]+)(?:\((.*)\))?", re.DOTALL)
-_WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
-_PIECE = re.compile(r"'([^']*)'|(\*)|([^'*]+)")
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
+_PIECE = re.compile(r"""'([^']*)'|"([^"]*)"|(\*)|([^'"*]+)""")
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_.:-]+", re.IGNORECASE)
 _NETWORK, _DOMAIN = "network:", "domain:"
 _PATHS = {"read": "read", "write": "write", "edit": "write"}
 """Rules of these names are about an access of that kind, whichever tool wants it."""
@@ -52,9 +54,41 @@ def mistake(rule: str) -> str:
     found = _RULE.fullmatch(rule.strip())
     if found is None:
         return f"{rule!r} is no rule: expected Tool or Tool(pattern), such as shell(git status *)"
-    if found[2] is not None and not found[2].strip():
+    name, pattern = found[1], found[2]
+    if pattern is not None and not pattern.strip():
         return f"{rule!r} has an empty pattern: leave the parentheses out to mean all calls"
+    if pattern is None or pattern == "*":
+        return ""
+    return _path_mistake(rule, pattern) if name in _PATHS else _pattern_mistake(rule, name, pattern)
+
+
+def _path_mistake(rule: str, pattern: str) -> str:
+    if pattern.startswith("~") and pattern != "~" and not pattern.startswith("~/"):
+        return f"{rule!r}: expected an absolute path, one from here (./) or from your home (~/)"
+    return f"{rule!r}: a path has no NUL in it" if "\0" in pattern else ""
+
+
+def _pattern_mistake(rule: str, name: str, pattern: str) -> str:
+    if pattern.startswith(_DOMAIN):
+        host = pattern.removeprefix(_DOMAIN).strip()
+        return (
+            "" if _HOST.fullmatch(host) else f"{rule!r}: expected a host's name, such as domain:example.org or domain:*.example.org"
+        )
+    if name == "fetch":
+        return f"{rule!r}: expected fetch(domain:HOST), such as fetch(domain:example.org)"
+    if any(quote in _QUOTED.sub("", pattern) for quote in "'\""):
+        return f"{rule!r} has a quote that is not closed"
+    if not pattern.removeprefix(_NETWORK).strip():
+        return f"{rule!r} names no command, such as network:npm ci"
     return ""
+
+
+def anchored(rule: str, directory: str) -> str:
+    """The rule with a relative path in it taken as one from `directory` on."""
+    found = _RULE.fullmatch(rule.strip())
+    if found is None or found[1] not in _PATHS or found[2] in (None, "*") or found[2].startswith(("/", "~")):
+        return rule
+    return f"{found[1]}({os.path.normpath(os.path.join(directory, found[2]))})"
 
 
 @lru_cache(maxsize=4096)
@@ -95,7 +129,7 @@ def _path(kind: str, pattern: str, cwd: str, home: str) -> Test:
 
 
 def _absolute(pattern: str, cwd: str, home: str) -> str:
-    if pattern.startswith("~/"):
+    if pattern == "~" or pattern.startswith("~/"):
         pattern = home + pattern[1:]
     return os.path.normpath(os.path.join(cwd, pattern))
 
@@ -156,16 +190,23 @@ def _words_match(fixed: Sequence[re.Pattern[str]], words: Sequence[str], *, rest
 
 
 def _glob(word: str) -> str:
-    """A word of a pattern as an expression: `*` is any text, what stands in single quotes itself."""
+    """A word of a pattern as an expression: `*` is any text, what stands in quotes itself."""
     pieces = _PIECE.findall(word)
-    return "".join(".*" if star else re.escape(quoted or plain) for quoted, star, plain in pieces)
+    return "".join(".*" if star else re.escape(single or double or plain) for single, double, star, plain in pieces)
 
 
 # --- the rules that an answer proposes -------------------------------------------------------------------------------------------
 
 
+_NAME = re.compile(r"[\w-]+")
+_BARE_WORD = re.compile(r"[\w@%+=,./^~\[\]{}#!?&|;<>$`\\-]+", re.ASCII)
+"""Without what has a meaning in a pattern, `:` for its prefixes among it."""
+
+
 def proposal(tool: str, access: Access | None, *, networked: bool) -> str:
     """The rule that allows just this; empty if there is none."""
+    if not _NAME.fullmatch(tool):
+        return ""
     match access:
         case None:
             return tool
@@ -173,14 +214,16 @@ def proposal(tool: str, access: Access | None, *, networked: bool) -> str:
             return f"{tool}({_NETWORK if networked else ''}{' '.join(map(_quoted, words))})" if words else ""
         case Access(kind="read" | "write", target=target):
             return "" if "*" in target else f"{access.kind}({target})"
-        case Access(kind="network", target=target) if target != "*":
+        case Access(kind="network", target=target) if _HOST.fullmatch(target) and not target.startswith("*"):
             return f"fetch({_DOMAIN}{target})"
         case _:
             return ""
 
 
 def _quoted(word: str) -> str:
-    if word and not re.search(r"[\s*'()]", word):
+    if _BARE_WORD.fullmatch(word):
         return word
-    # A quote cannot stand in quotes: it stands between them, as itself.
-    return "''" if not word else "".join(f"'{piece}'" if piece != "'" else '"\'"' for piece in re.split("(')", word) if piece)
+    if '"' not in word and "'" in word:
+        return f'"{word}"'
+    # A quote cannot stand in quotes of its kind: it stands in those of the other.
+    return "".join(f"'{piece}'" if piece != "'" else '"\'"' for piece in re.split("(')", word) if piece) or "''"

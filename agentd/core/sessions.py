@@ -23,6 +23,7 @@ from agentd.core.agent_loop import AgentLoop
 from agentd.core.bus import Bus
 from agentd.core.live import Live, unknown_session
 from agentd.core.state import SessionState
+from agentd.core.users import Users
 from agentd.ports import NewEvent, Store
 from agentwire import events as ev
 from agentwire.errors import Conflict, InternalError, Stopping
@@ -36,8 +37,8 @@ _stream_of = attrgetter("stream")
 class Sessions:
     """The registry of loaded sessions."""
 
-    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, accounts: Accounts) -> None:
-        self._store, self._bus, self._loop, self._accounts = store, bus, loop, accounts
+    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, accounts: Accounts, users: Users) -> None:
+        self._store, self._bus, self._loop, self._accounts, self._users = store, bus, loop, accounts, users
         self._lives: dict[str, Live] = {}
         self._loading: dict[str, trio.Event] = {}
         self._doomed: set[str] = set()  # sessions that are being deleted without having been loaded
@@ -61,6 +62,7 @@ class Sessions:
     def _take(self, event: ev.Event) -> None:
         body = event.body
         self._accounts.apply(event)
+        self._users.apply(event)
         if isinstance(body, ev.SessionCreated):
             self._lives[event.stream] = Live.of(SessionState(event.stream, event.user))
         if (live := self._lives.get(event.stream)) and not live.broken:
