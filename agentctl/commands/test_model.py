@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentctl import arguments
 from agentctl.client import Client
 from agentctl.output import DIM, RED, Output
-from agentwire.errors import AuthFailed
+from agentwire.errors import AuthFailed, InvalidParams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +64,19 @@ def _reports(client: Client, args: Namespace, out: Output) -> Iterator[Mapping[s
     while waiting:
         name = waiting.pop(0)
         out.detail(f"trying {name or 'the default model'} ...")
-        report = client.call("model/test", {"model": name}, timeout=_LONGEST)
+        try:
+            report = client.call("model/test", {"model": name}, timeout=_LONGEST)
+        except InvalidParams as error:
+            if not args.all:
+                raise
+            report = _untried(name, error)  # the others are not to wait for its name
         waiting[:0] = report["candidates"][1:]
         yield {"model": report["model"], "checks": report["checks"]}
+
+
+def _untried(name: str, error: InvalidParams) -> dict[str, Any]:
+    check = {"name": "connect", "outcome": "failed", "seconds": 0.0, "detail": error.message, "remedy": "", "code": error.code}
+    return {"model": name, "candidates": [name], "checks": [check]}
 
 
 def _names(client: Client, args: Namespace, out: Output) -> list[str]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from agentd.core.api import Caller, Handler
 from agentd.core.health import Endpoint
-from agentd.core.model_test import check_model
+from agentd.core.model_test import check_model, unreached
 from agentd.core.pulls import Pulls
 from agentd.core.router import Router
 from agentd.core.routes import Candidate
 from agentwire import methods as m
-from agentwire.errors import InvalidParams
+from agentwire.errors import InvalidParams, ProviderError
 from agentwire.types import ModelCheck
 
 
@@ -27,14 +27,22 @@ class ModelMethods:
 
     async def _test(self, _caller: Caller, params: m.CheckModel) -> m.ModelChecked:
         candidates = self._router.route(params.model).candidates
-        first = candidates[0] if candidates[0].model else await self._default_of(candidates[0].provider)
+        first, began = candidates[0], self._router.now()
         provider = self._router.providers[first.provider]
-        checks = await check_model(provider, first.model, pullable=self._pulls.can(first.provider), now=self._router.now)
-        self._relieve(first, checks)
+        try:
+            first = first if first.model else await self._default_of(first.provider)
+        except ProviderError as error:
+            checks = unreached(provider, error, self._router.now() - began)
+        else:
+            checks = await check_model(provider, first.model, pullable=self._pulls.can(first.provider), now=self._router.now)
+            self._relieve(first, checks)
         return m.ModelChecked(model=str(first), candidates=(str(first), *map(str, candidates[1:])), checks=checks)
 
     async def _default_of(self, provider: str) -> Candidate:
-        """The configured default if it is this provider's, else the one known for it, else the first that it lists."""
+        """The configured default if it is this provider's, else the one known for it, else the first that it lists.
+
+        Raises ProviderError if that cannot be asked, InvalidParams if it lists none.
+        """
         configured = next((one for one in self._router.route("").candidates if one.provider == provider and one.model), None)
         if configured is not None:
             return configured

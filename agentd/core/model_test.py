@@ -15,6 +15,8 @@ from attrs import define, evolve, field
 
 from agentd.core.answers import rejection
 from agentd.ports import Delta, Message, PartStart, PartText, Prompt, Provider, Spent, ToolSpec
+from agentwire.config import DEFAULT_MODELS
+from agentwire.environment import PROVIDERS
 from agentwire.errors import (
     AuthFailed,
     BadRequest,
@@ -35,6 +37,8 @@ _SHOWN = 60  # characters of what a model said
 _PER_TOKEN = 4  # characters, where no tokens are reported
 
 _FURTHER: Sequence[CheckName] = ("first token", "streaming", "tool call", "structured output", "usage")
+
+_SKIPPED = tuple([ModelCheck(name=name, outcome="skipped") for name in _FURTHER])
 
 _HELLO = "Say hello."
 _WORDS = "Count from one to twenty in words, in one line. Write nothing else."
@@ -109,13 +113,13 @@ async def check_model(
         return _remedy(error, f"{provider.name}/{model}", pullable=pullable)
 
     heard = await ask(_WORDS)
-    checks = [_connect(heard, provider.status()[1], remedy)]
+    checks = [_connect(heard, provider, remedy)]
     for key in range(1, provider.keys if heard.connected is not None else 0):
         other = await ask(_HELLO, key=key)
         if other.connected is None:
-            checks = [_connect(other, "", remedy, who=f"key {key + 1} of {provider.keys}: ")]
+            checks = [_connect(other, provider, remedy, key)]
     if heard.connected is None:
-        return (*checks, *[ModelCheck(name=name, outcome="skipped") for name in _FURTHER])
+        return (*checks, *_SKIPPED)
     checks += [_first_token(heard, remedy), _streaming(heard, remedy)]
     if provider.limits(model).tools:
         checks.append(_tool_call(await ask(_ASK_TOOL, tools=(_TOOL,)), remedy))
@@ -124,6 +128,12 @@ async def check_model(
     answer = await ask(_ASK_SCHEMA, schema=_CITY)
     reason = "" if answer.error else await rejection(_CITY, answer.text)
     return (*checks, _structured(answer, reason, remedy), _usage(heard))
+
+
+def unreached(provider: Provider, error: ProviderError, seconds: float) -> tuple[ModelCheck, ...]:
+    """The checks of a provider that could not even say which models it has: to ask it took so long."""
+    heard = Heard(0.0, trio.current_time, ended=seconds, error=error)
+    return (_connect(heard, provider, lambda error: _remedy(error, f"{provider.name}/", pullable=False)), *_SKIPPED)
 
 
 async def _hear(provider: Provider, prompt: Prompt, now: Callable[[], float]) -> Heard:
@@ -146,12 +156,16 @@ async def _hear(provider: Provider, prompt: Prompt, now: Callable[[], float]) ->
 _Remedy = Callable[[ProviderError], str]
 
 
-def _connect(heard: Heard, where: str, remedy: _Remedy, who: str = "") -> ModelCheck:
+def _connect(heard: Heard, provider: Provider, remedy: _Remedy, key: int = 0) -> ModelCheck:
     if heard.connected is not None:
-        return ModelCheck(name="connect", outcome="ok", seconds=heard.connected - heard.began, detail=where)
+        return ModelCheck(name="connect", outcome="ok", seconds=heard.connected - heard.began, detail=provider.status()[1])
     assert heard.error is not None
     failed = _failed("connect", heard.seconds, heard.error, remedy)
-    return evolve(failed, detail=who + failed.detail)
+    if provider.keys == 1:
+        return failed
+    which = f"key {key + 1} of {provider.keys}"
+    told = _POOLED.format(which=which) if isinstance(heard.error, AuthFailed) else failed.remedy
+    return evolve(failed, detail=f"{which}: {failed.detail}", remedy=told)
 
 
 def _first_token(heard: Heard, remedy: _Remedy) -> ModelCheck:
@@ -252,7 +266,8 @@ def _failed(name: CheckName, seconds: float, error: ProviderError, remedy: _Reme
 
 
 _REMEDIES: Mapping[type[ProviderError], str] = {
-    AuthFailed: "Set {variable} (or providers.{provider}.api_key), then `agentctl daemon restart`.",
+    AuthFailed: "Set {variable}, then `agentctl daemon restart`; or providers.{provider}.api_key in the configuration, "
+    "then `agentctl daemon reload`.",
     OutOfCredit: "Add credit to the account, or take another key.",
     RateLimited: "Wait a little; more keys (providers.{provider}.api_keys) share the load.",
     ProviderOverloaded: "Its host has too much to do: try again later, or name a model to fall back on.",
@@ -260,6 +275,10 @@ _REMEDIES: Mapping[type[ProviderError], str] = {
     ProviderDown: "Can this machine reach it (network, proxy), is it running, and is providers.{provider}.base_url right, if set?",
     BadRequest: "Is the name right? `agentctl model list --refresh` shows what the host has.",
 }
+_POOLED = (
+    "Replace {which} (api_key is before api_keys) in the configuration, then `agentctl daemon reload`; "
+    "or its variable, then `agentctl daemon restart`."
+)
 _PULL = "`agentctl model pull {model}` fetches it, if the host does not have it."
 
 
@@ -267,4 +286,6 @@ def _remedy(error: ProviderError, model: str, *, pullable: bool) -> str:
     provider = model.partition("/")[0]
     said = _PULL if pullable and isinstance(error, BadRequest) else _REMEDIES.get(type(error), "")
     variable = f"{provider.upper().replace('-', '_')}_API_KEY"
+    if provider not in DEFAULT_MODELS:  # of a name of the user's own only this one is read
+        variable = f"{PROVIDERS}{variable}"
     return said.format(provider=provider, variable=variable, model=model)

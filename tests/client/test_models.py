@@ -135,7 +135,9 @@ def report(name: str, *checks: dict[str, Any], candidates: tuple[str, ...] = ())
 
 WELL = report("a/one", check("connect", detail="https://a.test"), check("usage", detail="1 in"))
 POOR = report("b/two", check("connect"), check("tool call", "failed", "it called no tool", "Take another model."))
-LOCKED = report("c/three", check("connect", "failed", "no key", "Set C_API_KEY.", "auth_failed"), check("usage", "skipped"))
+LOCKED = report(
+    "c/three", check("connect", "failed", "no key", "Set AGENTD_PROVIDERS_C_API_KEY.", "auth_failed"), check("usage", "skipped")
+)
 
 
 @pytest.mark.parametrize(("answer", "code"), [(WELL, 0), (POOR, 1), (LOCKED, 41)])
@@ -171,6 +173,20 @@ def test_all_providers(home: Path) -> None:
         assert [params["model"] for params in daemon.asked("model/test")] == ["a/", "b/"]
     assert [(one["model"], one["ok"]) for one in said.document] == [("a/one", True), ("b/two", False)]
     assert (said.code, "local is left out: the weights are not there" in said.err) == (1, True)
+
+
+def test_all_providers_though_one_has_no_model(home: Path) -> None:
+    """The next one is tried; what happened is said, and the exit code tells it."""
+    providers = [{"name": name, "state": "ready", "detail": ""} for name in ("d", "a")]
+    answers = [InvalidParams("d lists no models; name one: d/MODEL"), WELL]
+    with FakeDaemon(home, answers={"daemon/status": {"providers": providers}, "model/test": answers}):
+        said = agentctl(home, "test-model", "--all")
+    assert said.code == 1
+    assert said.out.splitlines()[:3] == [
+        "d/",
+        "  failed   connect                      d lists no models; name one: d/MODEL",
+        "a/one",
+    ]
 
 
 def test_an_alias(home: Path) -> None:

@@ -40,6 +40,18 @@ async def test_what_is_tested() -> None:
             await report_of(found, wrong)
 
 
+async def test_a_provider_that_cannot_say_what_it_has() -> None:
+    """That is a report, too: where it failed and what to do."""
+    hosts = [Host("a"), Host("dead", models=down()), Host("pool", models=AuthFailed("revoked"), keys=2)]
+    found = methods(Bench(*hosts))
+    dead = await report_of(found, "dead/")
+    assert (dead.model, dead.candidates) == ("dead/", ("dead/",))
+    assert [one.outcome for one in dead.checks] == ["failed", *["skipped"] * 5]
+    assert (dead.checks[0].name, dead.checks[0].detail, dead.checks[0].code) == ("connect", "down", "provider_down")
+    assert "providers.dead.base_url" in dead.checks[0].remedy
+    assert (await report_of(found, "pool/")).checks[0].detail == "key 1 of 2: revoked"
+
+
 async def test_it_is_asked_directly() -> None:
     """Without failover, and a failure is nobody's circuit."""
     bench = Bench(Host("a", Play(entering=down())), Host("b"))

@@ -55,7 +55,10 @@ async def test_thoughts_are_a_sign_of_life() -> None:
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (AuthFailed("no key"), "Set A_API_KEY"),
+        (
+            AuthFailed("no key"),
+            "`agentctl daemon restart`; or providers.a.api_key in the configuration, then `agentctl daemon reload`.",
+        ),
         (OutOfCredit("empty"), "Add credit"),
         (RateLimited("slow down"), "Wait a little"),
         (ProviderTimeout("silence"), "timeouts.first_event"),
@@ -80,6 +83,21 @@ async def test_every_key() -> None:
     assert [key for _, key in host.asked] == [0, 1, 2, 0, 0]
     assert outcomes(checks) == ["failed", *["ok"] * 5]
     assert (checks["connect"].detail, checks["connect"].code) == ("key 3 of 3: revoked", "auth_failed")
+    assert checks["connect"].remedy.startswith("Replace key 3 of 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("openai", "Set OPENAI_API_KEY,"),
+        ("my-lab", "Set AGENTD_PROVIDERS_MY_LAB_API_KEY,"),
+        ("dashscope", "Set AGENTD_PROVIDERS_DASH"),
+    ],
+)
+async def test_the_variable_of_a_key(name: str, variable: str) -> None:
+    """The one that is read: what is not a vendor's name has only that of its configuration."""
+    refused, *_ = await check_model(Host(name, Play(entering=AuthFailed("no key"))), "one")
+    assert refused.remedy.startswith(variable)
 
 
 async def test_a_model_that_could_be_fetched() -> None:

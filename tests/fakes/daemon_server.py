@@ -126,7 +126,7 @@ class FakeDaemon:
         home: Path,
         turn: Sequence[Act] = (),
         *,
-        answers: Mapping[str, dict[str, Any] | AgentError | list[dict[str, Any]]] | None = None,
+        answers: Mapping[str, dict[str, Any] | AgentError | list[Any]] | None = None,
         initialized: Mapping[str, Any] | None = None,
         lose: Sequence[str] = (),
         split: int = 0,
