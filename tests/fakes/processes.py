@@ -30,6 +30,10 @@ class Mailbox:
         line, self._text = self._text.split("\n", 1)
         return line
 
+    def write(self, line: str) -> None:
+        """Say something to a child that reads here."""
+        os.write(self._fd, f"{line}\n".encode())
+
     async def pid(self) -> int:
         return int(await self.read())
 

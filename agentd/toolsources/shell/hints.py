@@ -1,0 +1,35 @@
+"""What a command that failed should be told about its walls: it sees an error of the system, not the reason."""
+
+from __future__ import annotations
+
+import re
+
+from agentd.ports import Sandbox
+
+_NETWORK = re.compile(
+    r"could not resolve|couldn't resolve|temporary failure (?:in name resolution|resolving)|name or service not known"
+    r"|nodename nor servname|network is unreachable|ENETUNREACH|EAI_AGAIN|ENOTFOUND|unknown host|dial tcp: lookup"
+    r"|failed to lookup address|name resolution",
+    re.IGNORECASE,
+)
+_READ_ONLY = re.compile(r"read-only file ?system|EROFS|readonly file system", re.IGNORECASE)
+_PATHS = 5
+
+
+def hints(said: str, sandbox: Sandbox | None) -> list[str]:
+    """One remark for each wall that the end of the output looks like; none without walls."""
+    if sandbox is None:
+        return []
+    found = []
+    if not sandbox.network and _NETWORK.search(said):
+        found.append("the network is off in the sandbox; call again with network: true, which asks the user")
+    if not sandbox.whole and _READ_ONLY.search(said):
+        found.append(_writable(sandbox))
+    return found
+
+
+def _writable(sandbox: Sandbox) -> str:
+    where = ", ".join(sandbox.write[:_PATHS])
+    if not where:
+        return "nothing can be written in the sandbox in this mode"
+    return f"the sandbox lets commands write only in {where} and /tmp, and there not in .git/hooks or .agentd"

@@ -1,0 +1,153 @@
+"""The tools `shell` and `job`: a command line in the session's directory, and those that go on behind it.
+
+A command is judged by what its text says that it does (bash_syntax.py), and held by the walls around it, whatever it does.
+"""
+
+from __future__ import annotations
+
+import os.path
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import trio
+from attrs import frozen
+
+from agentd.ports import Place, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
+from agentd.toolsources.arguments import structured
+from agentd.toolsources.bash_syntax import accesses_of
+from agentd.toolsources.environment import FALLBACK_PATH, built
+from agentd.toolsources.shell import job
+from agentd.toolsources.shell.hints import hints
+from agentd.toolsources.shell.output import Output
+from agentd.toolsources.shell.running import Ran, Running
+from agentwire.types import Access, Text
+
+LONGEST = 86400.0
+"""Seconds that a command may ask for."""
+_SAID = 4096
+"""Characters of the end of the output in which a failure is looked for."""
+_PLAIN = {
+    "TERM": "dumb",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "true",
+    "PYTHONUNBUFFERED": "1",
+}
+"""Nobody sits there: no colours, no pager, no editor, no questions; and Python's two outputs in the order they were written."""
+
+_SHELL = """\
+Run a command line with bash in the session's directory; returns its output (stdout and stderr as they came) and exit code.
+- Each call is a shell of its own: directories and variables do not carry over. Use `cwd`, or `cd DIR && ...`. Its input is empty.
+- It runs in a sandbox: it writes in the workspace and in /tmp, reads the system, and has no network. `network: true` gives it the \
+network (to clone, install, download); the user may be asked.
+- It is killed after `timeout` seconds. A server, a watcher or whatever else goes on: `background: true` starts it as a job and \
+returns its number; look after it with `job`. What is started with `&` ends with the call.
+- To read, find, search and change files use read, glob, grep, write and edit, not cat, find, sed or echo. Long output is shown by \
+its beginning and its end."""
+
+
+@frozen(kw_only=True)
+class ShellArguments:
+    command: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)] | None = None
+    cwd: Annotated[str, msgspec.Meta(pattern=r"^[^\0]*$")] = ""
+    network: bool = False
+    background: bool = False
+    description: str = ""
+
+
+class ShellTools:
+    """`timeout`: seconds that a command gets which does not say."""
+
+    name = "shell"
+
+    def __init__(self, spawner: Spawner, timeout: Callable[[], float]) -> None:
+        self._spawner, self._timeout = spawner, timeout
+        self._home = os.path.expanduser("~")
+        self._shell = shutil.which("bash", path=FALLBACK_PATH) or "/bin/sh"
+        self._specs = (_shell_spec(), job.spec())
+
+    async def run(self, *, task_status: Any) -> None:
+        task_status.started()
+
+    async def refresh(self) -> None:
+        """Nothing changes."""
+
+    def specs(self) -> Sequence[ToolSpec]:
+        return self._specs
+
+    def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
+        if name == job.NAME:
+            job.parse(arguments)
+            return ()
+        asked = structured(arguments, ShellArguments)
+        cwd = os.path.realpath(self._cwd(asked, place))
+        found = accesses_of(asked.command, cwd, place.roots, self._home)
+        if not any(cwd == root or cwd.startswith(root.rstrip("/") + "/") for root in place.roots):
+            found = [Access(kind="read", target=cwd), *found]
+        return [*found, Access(kind="network", target="*")] if asked.network else found
+
+    async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        if name == job.NAME:
+            return await job.call(job.parse(arguments), context)
+        asked = structured(arguments, ShellArguments)
+        profile = Profile(
+            cwd=self._cwd(asked, context),
+            environment=built({**_PLAIN, **context.environment}, context.call),
+            sandbox=context.sandbox,
+            gated=True,
+            silent=True,
+            merged=True,
+        )
+        argv = [self._shell, "-c", asked.command]
+        if asked.background:
+            return await job.begin(asked.command, argv, profile, context)
+        output = Output()
+        ran = await Running(output, context.progress).run(self._spawner, argv, profile, asked.timeout or self._timeout())
+        text = await trio.to_thread.run_sync(output.text) if output.long else output.text()
+        return _outcome(ran, text, context)
+
+    def _cwd(self, asked: ShellArguments, place: Place) -> str:
+        return os.path.join(place.cwd, os.path.expanduser(asked.cwd))
+
+
+def _shell_spec() -> ToolSpec:
+    properties = {
+        "command": {"type": "string", "description": "the command line; it may have several lines"},
+        "description": {"type": "string", "description": "what it does, in five to ten words, for the user"},
+        "timeout": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": LONGEST,
+            "description": "seconds it may take, if the usual two minutes are too few",
+        },
+        "cwd": {"type": "string", "description": "another directory to run it in, absolute or relative to the session's"},
+        "network": {"type": "boolean", "description": "give it the network"},
+        "background": {"type": "boolean", "description": "start it as a job, and do not wait for its end"},
+    }
+    parameters = {"type": "object", "properties": properties, "required": ["command"], "additionalProperties": False}
+    return ToolSpec(name="shell", description=_SHELL, parameters=parameters, effect="once", policy="ask")
+
+
+def _outcome(ran: Ran, text: str, context: ToolContext) -> ToolOutcome:
+    """The output and, behind it where a model looks first, how it ended."""
+    failed = ran.timed_out or ran.code != 0
+    remarks = [_ending(ran)]
+    if ran.left:
+        remarks.append("what it had left running was ended with it; background: true starts what is to go on")
+    if failed:
+        remarks += hints(text[-_SAID:], context.sandbox)
+    whole = "\n".join([*filter(None, [text.rstrip("\n")]), *(f"[{remark}]" for remark in remarks)])
+    return ToolOutcome(outcome="error" if failed else "ok", parts=(Text(text=whole),))
+
+
+def _ending(ran: Ran) -> str:
+    """Seconds are told where they matter; otherwise the same command says the same."""
+    if ran.timed_out:
+        return f"killed after {round(ran.seconds, 1):g} s, which is its timeout; give it more, or run it with background: true"
+    how = f"exit code {ran.code}" if ran.code >= 0 else f"killed by signal {-ran.code} ({signal.strsignal(-ran.code)})"
+    return f"{how}, {ran.seconds:.0f} s" if ran.seconds >= 2 else how
