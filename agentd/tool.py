@@ -20,17 +20,18 @@ MARK = "__agentd_tool__"
 class Declaration(NamedTuple):
     effect: Effect
     policy: Policy
+    network: bool = False
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, effect: Effect = "once", policy: Policy = "ask") -> Callable[[F], F]: ...
-def tool(function: Any = None, /, *, effect: Effect = "once", policy: Policy = "ask") -> Any:
+def tool(*, effect: Effect = "once", policy: Policy = "ask", network: bool = False) -> Callable[[F], F]: ...
+def tool(function: Any = None, /, *, effect: Effect = "once", policy: Policy = "ask", network: bool = False) -> Any:
     """Offer the function to models. The function itself stays as it is.
 
     `effect`: `read` changes nothing; `idempotent` may be repeated without harm; `once` is never repeated by itself after a crash.
-    `policy`: what holds where no permission rule of the user's does.
+    `policy`: what holds where no permission rule of the user's does. `network`: it needs the network; without, there is none.
     """
     _one_of("effect", effect, get_args(Effect))
     _one_of("policy", policy, get_args(Policy))
@@ -38,7 +39,7 @@ def tool(function: Any = None, /, *, effect: Effect = "once", policy: Policy = "
     def declare(function: Any) -> Any:
         if not hasattr(function, "__code__"):
             raise TypeError(f"@tool declares functions, not {function!r}")
-        setattr(function, MARK, Declaration(effect, policy))
+        setattr(function, MARK, Declaration(effect, policy, bool(network)))
         return function
 
     return declare if function is None else declare(function)

@@ -1,4 +1,4 @@
-"""The child that runs one function of a tools file. Standard library and the user's file only: it starts for every call.
+"""The child that runs one function of a tools file or module. Standard library and the user's file only: it starts for every call.
 
 The conversation with the daemon, on stdin and stdout:
 
@@ -15,6 +15,7 @@ spoil the answer, whoever writes it: Python, a C library, a child process.
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import select
@@ -44,8 +45,8 @@ class Missing(Exception):
 
 
 def main(argv: list[str]) -> int:
-    """`argv`: the tools file. Returns the exit code; runs nothing of the file before `go`."""
-    path = argv[0]
+    """`argv`: the tools file, and the name to import it by, if it has one. Runs nothing of the file before `go`; returns the exit
+    code."""
     os.write(1, b"r\n")
     line = sys.stdin.buffer.readline()
     if not (line.startswith(b"go ") and line.endswith(b"\n")):
@@ -54,17 +55,17 @@ def main(argv: list[str]) -> int:
     answers = os.dup(1)  # not inherited by programs the function starts
     printed = _Printed()
     request = json.loads(line[3:])
-    answer = _answer(path, request)
+    answer = _answer(request, *argv)
     said = printed.finish()
     belongs = "call" in request and answer.outcome != "invalid_arguments"
     _send(answers, answer, said if belongs else b"")
     return 0
 
 
-def _answer(path: str, request: Mapping[str, Any]) -> Answer:
+def _answer(request: Mapping[str, Any], path: str, name: str = "") -> Answer:
     # A child that reports is worth more than one that dies: even SystemExit is an answer.
     try:
-        module = load(path)
+        module = vars(importlib.import_module(name)) if name else load(path)
         return _call(module, request) if "call" in request else Answer("ok", json.dumps(describe(module)))
     except BadArguments as error:
         return Answer("invalid_arguments", str(error))
@@ -169,6 +170,8 @@ def explain(error: BaseException, path: str) -> str:
 
 
 def _hold_lifeline() -> None:
+    if os.getpgrp() == 0:  # that of bubblewrap, outside of our pid namespace, which has no name in here
+        os.setpgid(0, 0)
     lifeline = os.dup(0)
     fcntl.fcntl(lifeline, F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())

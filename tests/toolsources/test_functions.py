@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from agentd.ports import Process, Profile, ToolContext, ToolSpec
 from agentd.spawn import TrioSpawner
 from agentd.toolsources import functions
+from agentd.toolsources.function_files import Source
 from agentd.toolsources.function_worker import CUT, MAX_OUTPUT
 from agentd.toolsources.functions import FunctionTools
 from agentwire.errors import ToolError
@@ -479,7 +480,8 @@ async def test_many_calls_at_once(tools: FunctionTools, write: Write) -> None:
 def test_single_binary_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frozen, there is no `python -m`: the program is its own worker."""
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert functions._worker() == [sys.executable, "_function"]
+    argv, _ = functions._worker(Source("", "/tools/a.py"), Profile(cwd="/", environment={}))
+    assert argv == [sys.executable, "_function", "/tools/a.py"]
 
 
 async def test_the_handbooks_example_works(tools: FunctionTools, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from attrs import evolve, frozen
 from agentd.ports import Profile, Sandbox
 from agentd.spawn import Enclosed, gate
 from agentd.toolsources.sandbox.ground import furnish, survey, toolchains
+from agentd.toolsources.sandbox.keeping import Keeping
 from agentd.toolsources.sandbox.remedies import remedy
 from agentd.toolsources.sandbox.walls import command
 from agentwire.errors import SandboxUnavailable, ToolError
@@ -50,6 +51,7 @@ class Bubblewrap:
         self._home, self._cache, self._mode = home, f"{cache}/sandbox", mode
         self._found: _Found | None = None
         self._one_probe = trio.Lock()
+        self._keeping = Keeping()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Try it, so that the status can be told."""
@@ -83,7 +85,8 @@ class Bubblewrap:
         ground = survey(self._home, self._cache)
         tools = toolchains(profile.environment, (sys.prefix, sys.base_prefix), ground.home)
         if not walls.whole:
-            walls = evolve(walls, read=(*walls.read, *tools, *_agent_socket(profile)))
+            keep = self._keeping.ready(walls.keep, walls.write, over)
+            walls = evolve(walls, read=(*walls.read, *tools, *_agent_socket(profile)), keep=keep)
         words = command(walls, ground, os.path.realpath(profile.cwd), look)
         reading, writing = os.pipe()
         over.callback(os.close, reading)

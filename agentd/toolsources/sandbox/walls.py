@@ -79,7 +79,7 @@ def _is_needed(mount: Mount, made: dict[str, Kind], look: Look, *, own: bool) ->
         "pin": above in ("write", "pin"),
         "keep": above in ("write", "pin"),
         "hide": above not in (None, "scratch"),
-        "show": True,
+        "show": above != "show",
     }[mount.kind]
     if above == "hide" and mount.kind != "show":
         return False

@@ -1,0 +1,79 @@
+"""Paths in the workspace that a walled-in child must not change (`.git/hooks`, `.agentd`), made ready for walls.
+
+Only what exists can be mounted read-only. What does not exist yet is made, as an empty directory, for as long as somebody inside
+could make it, and removed again. But `git clone URL .` wants an empty directory, and `git init` no `.git`: in such places nothing
+is made, and what has come to be there is put aside once all inside are dead. Samples that git itself leaves are no hooks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class Keeping:
+    """Of all children of one daemon; what one of them needs another one must not remove."""
+
+    def __init__(self) -> None:
+        self._made: Counter[str] = Counter()
+
+    def ready(self, paths: Iterable[str], writable: Sequence[str], over: ExitStack) -> tuple[str, ...]:
+        """What is to be mounted for `paths`, those within `writable`. When `over` ends, nothing of ours is left behind."""
+        kept = []
+        for path in paths:
+            root = next((each for each in sorted(writable) if path.startswith(f"{each.rstrip('/')}/")), None)
+            if root is not None:
+                kept += self._one(path, root, writable, over)
+        return tuple(kept)
+
+    def _one(self, path: str, root: str, writable: Sequence[str], over: ExitStack) -> list[str]:
+        parent = os.path.dirname(path)
+        real = os.path.realpath(path)
+        if real != path:  # there is a link on the way: what it leads to counts, if it can be written at all
+            return [real] if os.path.exists(real) and any(real.startswith(f"{each.rstrip('/')}/") for each in writable) else []
+        if os.path.isfile(parent):  # `.git` of a worktree is a file: nothing can be in it as long as it is there
+            return [parent]
+        if os.path.exists(path):
+            if path in self._made:
+                self._hold(path, over)
+            return [path]
+        try:
+            if os.path.isdir(parent) and os.listdir(root):
+                os.mkdir(path)
+                self._hold(path, over)
+                return [path]
+        except OSError as error:  # no right to write there, then nobody inside has one
+            log.debug("nothing_kept", path=path, reason=str(error))
+        over.callback(put_aside, path)
+        return []
+
+    def _hold(self, path: str, over: ExitStack) -> None:
+        self._made[path] += 1
+        over.callback(self._release, path)
+
+    def _release(self, path: str) -> None:
+        self._made[path] -= 1
+        if not self._made[path]:
+            del self._made[path]
+            with suppress(OSError):  # somebody outside has put something there: it is theirs
+                os.rmdir(path)
+
+
+def put_aside(path: str) -> None:
+    """What has come to be at `path` gets a name under which nobody looks for it."""
+    if not os.path.lexists(path) or (os.path.isdir(path) and _only_samples(path)):
+        return
+    number = next(number for number in range(1, 1000) if not os.path.lexists(f"{path}.{number}.put-aside"))
+    with suppress(OSError):
+        os.rename(path, f"{path}.{number}.put-aside")
+        log.warning("put_aside", path=path, to=f"{path}.{number}.put-aside")
+
+
+def _only_samples(path: str) -> bool:
+    return not os.path.islink(path) and all(name.endswith(".sample") for name in os.listdir(path))
