@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 
 from agentwire.config_kinds import (
     ANY_CASE_NAME,
+    HOSTS,
     MODEL,
     MODULES,
     PATH,
@@ -196,6 +197,9 @@ class ToolsConfig:
         (), MODULES, "Python modules whose `@tool` functions are offered besides those of the tools folder."
     )
     timeout: float = setting(120.0, seconds(1, 86400), "Seconds a shell command gets if it does not ask for more or less.")
+    private_hosts: tuple[str, ...] = setting(
+        (), HOSTS, "Hosts of one's own network (name, or name:port) that `fetch` may reach; others must be on the public internet."
+    )
     jobs: int = setting(8, whole(0, 1000), "Background processes that one session may have at once.")
 
 

@@ -170,6 +170,10 @@ MODULES = _list_of(
     'a list of Python modules such as "package.module"',
     lambda name: isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name) is not None,
 )
+HOSTS = _list_of(
+    'a list of hosts such as "localhost:3000" or "intranet"',
+    lambda host: isinstance(host, str) and re.fullmatch(r"[a-z0-9.:_-]+", host) is not None,
+)
 SECRETS = _list_of("a list of keys of visible ASCII characters without spaces", lambda key: bool(key) and _is(SECRET, key))
 HEADERS = _table_of(
     "a table of HTTP headers, names and texts",
