@@ -29,7 +29,7 @@ from agentd.daemon import Daemon, Parts, Process
 from agentd.heartbeat import Heartbeat
 from agentd.ipc import Listener
 from agentd.log_file import bound_output
-from agentd.ports import ToolSource
+from agentd.ports import Spawner, ToolSource
 from agentd.rpc import Hello, Outlet, Session
 from agentd.spawn import TrioSpawner
 from agentd.store import files
@@ -40,10 +40,11 @@ from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.files import FileTools
 from agentd.toolsources.functions import FunctionTools
+from agentd.toolsources.shell.tools import ShellTools
 from agentd.wiring_models import aliases_of
 from agentd.wiring_providers import Providers
 from agentwire import __version__
-from agentwire.config import Config
+from agentwire.config import Config, ToolsConfig
 from agentwire.config_models import DEFAULT_MODELS
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
@@ -85,7 +86,7 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         spawner = TrioSpawner(umask=umask)
         sources: list[ToolSource] = [FileTools(umask=umask), FunctionTools(config.paths.tools, spawner)]
         try:
-            yield _assemble(config, process, clock, store, keeper, providers, sources)
+            yield _assemble(config, process, clock, store, keeper, providers, sources, spawner)
         finally:
             with trio.move_on_after(2, shield=True):
                 await providers.aclose()
@@ -117,10 +118,12 @@ def _assemble(
     keeper: StoreKeeper,
     providers: Providers,
     sources: Sequence[ToolSource],
+    spawner: Spawner,
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
     current, pulls = _Current(config, router, providers), Pulls(providers.pullers)
+    sources = [*sources, ShellTools(spawner, lambda: current.tools.timeout)]
     core = assemble(
         store=store,
         models=router,
@@ -161,6 +164,10 @@ class _Current:
     def __init__(self, config: Config, router: Router, providers: Providers) -> None:
         self._config, self._router, self._providers = config, router, providers
         self.settings = _settings(config)
+
+    @property
+    def tools(self) -> ToolsConfig:
+        return self._config.tools
 
     def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
