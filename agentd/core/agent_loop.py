@@ -295,7 +295,7 @@ class AgentLoop:
             answer=call.note,
             progress=progress,
             blob=partial(self._blob, live.state.id),
-            hidden=partial(hidden, policy, call.name),
+            hidden=partial(hidden, policy, call.name, call.accesses),
         )
 
     async def _blob(self, stream: str, content: bytes, media: str) -> BlobRef:

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from agentd.core.permit import Policy, decide, hidden, of_lists
+from agentwire.types import Access
 from tests.fakes.tools import spec
 
 
@@ -49,11 +50,20 @@ def test_the_verdict(policy: Policy, own: str, verdict: str) -> None:
 )
 def test_what_is_left_out_where_a_tool_looks_through_a_directory(policy: Policy, path: str, left_out: bool) -> None:
     """What would be refused or asked about by itself is not found by looking for it either."""
-    assert hidden(policy, "grep", path) == left_out
+    assert hidden(policy, "grep", (), path) == left_out
 
 
 def test_bypass_looks_where_it_would_be_asked() -> None:
     """Only rules that deny hold there."""
     bypass = evolve(ruled(ask=["read(/a/**)"], deny=["read(/b/**)"]), mode="bypass")
-    assert not hidden(bypass, "grep", "/a/x")
-    assert hidden(bypass, "grep", "/b/x")
+    assert not hidden(bypass, "grep", (), "/a/x")
+    assert hidden(bypass, "grep", (), "/b/x")
+
+
+def test_what_was_asked_about_is_looked_through() -> None:
+    """The rule that wanted a question for the directory has had its answer; others inside still hold."""
+    policy = ruled(ask=["read(/a/**)"], deny=["read(/a/keys/**)"])
+    agreed = [Access(kind="read", target="/a")]
+    assert hidden(policy, "grep", (), "/a/x")
+    assert not hidden(policy, "grep", agreed, "/a/x")
+    assert hidden(policy, "grep", agreed, "/a/keys/x")

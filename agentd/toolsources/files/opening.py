@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentd.toolsources.files.openat2 import open_as_it_stands
+from agentd.toolsources.files.openat2 import AT_FDCWD, open_as_it_stands
 from agentwire.errors import ToolError
 
 _WHY = {
@@ -56,11 +56,18 @@ def opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
     """A regular file or directory, for reading, and what it is. Error handling: OSError, ToolError for anything else."""
     if path == "/proc" or path.startswith("/proc/"):
         raise ToolError(f"{path}: file tools do not read /proc, where they would see the daemon: use the shell tool")
-    fd = open_as_it_stands(path, os.O_RDONLY)
+    with opened_in(AT_FDCWD, path) as found:
+        yield found
+
+
+@contextmanager
+def opened_in(directory: int, name: str) -> Iterator[tuple[int, os.stat_result]]:
+    """The same for a name in an open directory."""
+    fd = open_as_it_stands(name, os.O_RDONLY, directory=directory)
     try:
         about = os.fstat(fd)
         if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            raise OSError(errno.ENXIO, "", path)
+            raise OSError(errno.ENXIO, "", name)
         yield fd, about
     finally:
         os.close(fd)

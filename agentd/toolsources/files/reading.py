@@ -6,6 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Callable
+from typing import NamedTuple
 
 import trio
 from attrs import frozen
@@ -55,8 +56,9 @@ class Seen:
     media: str = ""
 
 
-@frozen
-class _Line:
+class _Line(NamedTuple):
+    """`data` is its beginning, `length` that of all of it, in bytes."""
+
     data: bytes
     length: int
 
@@ -117,6 +119,7 @@ class _Rest:
 
     def __init__(self, head: bytes, read: Reader) -> None:
         self._chunk, self._read = head, read
+        self._at = 0  # in the chunk
         self._in_line = False  # the last byte seen was inside of a line
 
     def skip(self, count: int) -> int:
@@ -125,30 +128,31 @@ class _Rest:
         while left and self._fill():
             found = self._chunk.count(b"\n")
             if found >= left:
-                self._chunk = self._chunk[_end_of_line(self._chunk, left) :]
-                self._in_line = False
+                self._at = _end_of_line(self._chunk, left)
                 return count
             left -= found
             self._in_line = not self._chunk.endswith(b"\n")
-            self._chunk = b""
-        return count - left + self._in_line
+            self._at = len(self._chunk)
+        return count - left + (left > 0 and self._in_line)
 
     def line(self) -> _Line | None:
         """The next one, the data of a long one cut; None at the end."""
-        data, length = bytearray(), 0
+        data, length = b"", 0
         while self._fill():
-            piece, newline, rest = self._chunk.partition(b"\n")
-            data += piece[: _LINE_BYTES - len(data)]
-            length += len(piece)
-            self._chunk = rest
-            if newline:
-                return _Line(bytes(data), length)
-        return _Line(bytes(data), length) if length else None
+            newline = self._chunk.find(b"\n", self._at)
+            stop = newline if newline >= 0 else len(self._chunk)
+            data += self._chunk[self._at : min(stop, self._at + _LINE_BYTES - len(data))]
+            length += stop - self._at
+            self._at = stop + 1
+            if newline >= 0:
+                return _Line(data, length)
+        return _Line(data, length) if length else None
 
     def _fill(self) -> bool:
-        if not self._chunk:
+        """Whether there is more."""
+        if self._at >= len(self._chunk):
             trio.from_thread.check_cancelled()
-            self._chunk = self._read(_CHUNK)
+            self._chunk, self._at = self._read(_CHUNK), 0
         return bool(self._chunk)
 
 
@@ -174,16 +178,14 @@ def _page(rest: _Rest, offset: int, limit: int, notes: list[str]) -> str:
         notes.insert(0, f"lines {offset}-{number - 1}; there are more: read on with offset={number}")
     elif not shown:
         raise ToolError(f"offset {offset} is past the end: the file has {skipped} line{'s' * (skipped != 1)}")
-    return "\n".join([*shown, *([f"({'; '.join(notes)})"] if notes else [])])
+    return texts.shown("\n".join([*shown, *([f"({'; '.join(notes)})"] if notes else [])]))
 
 
 def _cut(line: _Line) -> str:
-    text = texts.shown(line.data.decode("utf-8", "replace"))
-    if line.length == len(line.data):
-        text = text.removesuffix("\r")
-    if line.length == len(line.data) and len(text) <= _LINE:
-        return text
-    return f"{text[:_LINE]} [cut: the line has {line.length} bytes]"
+    text = line.data.decode("utf-8", "replace")
+    if line.length > len(line.data) or len(text) > _LINE:
+        return f"{text[:_LINE]} [cut: the line has {line.length} bytes]"
+    return text.removesuffix("\r")
 
 
 # --- what is no text -------------------------------------------------------------------------------------------------------------

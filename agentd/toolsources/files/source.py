@@ -1,4 +1,5 @@
 """The tool source of the file tools. They run in the daemon; what touches a file does so in worker threads, a few at once.
+Only ripgrep, where there is one, is a process.
 
 `write` and `edit` count as idempotent: repeated after a restart they find the content already there, or a file that is not known
 and must be read again. So no change is made twice, and a turn that was cut off goes on by itself.
@@ -6,30 +7,42 @@ and must be read again. So no change is made twice, and a turn that was cut off 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import trio
 
-from agentd.ports import Place, ToolContext, ToolOutcome
+from agentd.ports import Place, Spawner, ToolContext, ToolOutcome
 from agentd.toolsources.arguments import structured
+from agentd.toolsources.environment import built
 from agentd.toolsources.files import changing, specs
-from agentd.toolsources.files.arguments import Edit, Read, Write
+from agentd.toolsources.files.arguments import Edit, Glob, Grep, Read, Write
+from agentd.toolsources.files.globbing import glob
 from agentd.toolsources.files.known import Memory
+from agentd.toolsources.files.matches import Report
 from agentd.toolsources.files.opening import resolve
+from agentd.toolsources.files.patterns import compile_pattern, split_absolute
 from agentd.toolsources.files.reading import read
+from agentd.toolsources.files.ripgrep import Ripgrep, UnsupportedError
+from agentd.toolsources.files.searching import SECONDS, Search
+from agentd.toolsources.files.walking import Deadline
 from agentwire.errors import ToolError
 from agentwire.types import Access, AccessKind, Image, ResultPart, Text
 
 _AT_ONCE = 8  # threads; a file system that hangs takes one for each call that was cancelled on it
 
+T = TypeVar("T")
+
+_ARGUMENTS: dict[str, Any] = {"read": Read, "write": Write, "edit": Edit, "glob": Glob, "grep": Grep}
+
 Call = Callable[[Mapping[str, Any], ToolContext], Awaitable[ToolOutcome]]
 
 
 class FileTools:
-    """read, write, edit. `umask`: the user's, for files and directories that are made.
+    """read, write, edit, glob, grep. `umask`: the user's, for files and directories that are made; `ripgrep`: the program.
 
     Resource handling: a cancelled call that reads leaves its thread alone, which ends at its next piece; one that writes waits
     until the change is made or dropped.
@@ -37,18 +50,19 @@ class FileTools:
 
     name = "files"
 
-    def __init__(self, *, umask: int) -> None:
-        self._umask = umask
+    def __init__(self, spawner: Spawner, *, umask: int, ripgrep: str | None = None) -> None:
+        self._spawner, self._umask, self._ripgrep = spawner, umask, ripgrep
         self._memory = Memory()
         self._threads = trio.CapacityLimiter(_AT_ONCE)
         self._changing: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
-        self._specs = (specs.READ, specs.WRITE, specs.EDIT)
-        self._kinds: dict[str, tuple[Any, AccessKind]] = {
-            "read": (Read, "read"),
-            "write": (Write, "write"),
-            "edit": (Edit, "write"),
+        self._specs = (specs.READ, specs.WRITE, specs.EDIT, specs.GLOB, specs.GREP)
+        self._calls: dict[str, Call] = {
+            "read": self._read,
+            "write": self._write,
+            "edit": self._edit,
+            "glob": self._glob,
+            "grep": self._grep,
         }
-        self._calls: dict[str, Call] = {"read": self._read, "write": self._write, "edit": self._edit}
 
     async def run(self, *, task_status: Any) -> None:
         task_status.started()
@@ -61,10 +75,12 @@ class FileTools:
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         """One path, links resolved. An edit only writes: what it shows has been read before."""
-        if name not in self._kinds:
+        if name not in _ARGUMENTS:
             raise ToolError(f"there is no tool called {name}")
-        kind, access = self._kinds[name]
-        return (Access(kind=access, target=resolve(structured(arguments, kind).path, place.cwd)),)
+        wanted = structured(arguments, _ARGUMENTS[name])
+        path = split_absolute(wanted.pattern, wanted.path)[1] if isinstance(wanted, Glob) else wanted.path
+        kind: AccessKind = "write" if isinstance(wanted, Write | Edit) else "read"
+        return (Access(kind=kind, target=resolve(path, place.cwd)),)
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         if name not in self._calls:
@@ -98,6 +114,43 @@ class FileTools:
             done = await trio.to_thread.run_sync(work, limiter=self._threads)
             self._memory.note(context.session, path, done.known)
         return ToolOutcome(outcome="ok", parts=(Text(text=done.text),))
+
+    async def _glob(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        wanted, top = structured(arguments, Glob), _planned("read", context)
+        pattern = compile_pattern(split_absolute(wanted.pattern, wanted.path)[0])
+        text = await self._looked(glob, top, pattern, _prefix(top, context), context.hidden)
+        return ToolOutcome(outcome="ok", parts=(Text(text=text),))
+
+    async def _grep(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
+        wanted, path = structured(arguments, Grep), _planned("read", context)
+        files = compile_pattern(wanted.glob) if wanted.glob else None
+        top, name = await self._looked(_split, path)
+        report = Report(wanted, _prefix(top, context))
+        try:
+            if self._ripgrep is None:
+                raise UnsupportedError
+            ripgrep = Ripgrep(self._ripgrep, self._spawner, built(context.environment, context.call), context.sandbox)
+            await ripgrep.run(wanted, top, name, files, context.hidden, report)
+        except UnsupportedError:
+            await self._looked(Search(wanted, context.hidden, files).run, path, report, Deadline(SECONDS))
+        return ToolOutcome(outcome="ok", parts=(Text(text=report.text),))
+
+    async def _looked(self, function: Callable[..., T], *arguments: object) -> T:
+        """In a thread that is left alone when the call is cancelled."""
+        return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads, abandon_on_cancel=True)
+
+
+def _prefix(top: str, context: ToolContext) -> str:
+    """What stands before the paths of what is found below `top`, so that they can be given to the next call."""
+    here = context.roots[0] if context.roots else os.path.realpath(context.cwd)
+    if top == here:
+        return ""
+    return top[len(here) + 1 :] + "/" if top.startswith(f"{here}/") else top.rstrip("/") + "/"
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The directory to search, and the file in it if it is only that."""
+    return (path, "") if os.path.isdir(path) else os.path.split(path)
 
 
 def _planned(kind: AccessKind, context: ToolContext) -> str:

@@ -46,3 +46,26 @@ EDIT = _spec(
     new={"type": "string", "description": "the text in its place; empty to delete it"},
     all={"type": "boolean", "description": "replace every occurrence (false)"},
 )
+GLOB = _spec(
+    "glob",
+    "Find files by their path: `*` within a name, `**` any depth, `{a,b}`; a pattern without / is about names at any depth. Newest "
+    "first, 200 at most. Files that .gitignore names are left out.",
+    "read",
+    ("pattern",),
+    pattern={"type": "string", "description": "such as src/**/*.ts or *_test.py"},
+    path={"type": "string", "description": "the directory to look in (the session's directory)"},
+)
+GREP = _spec(
+    "grep",
+    "Search the lines of files for a regular expression (of ripgrep: ( [ { . * + need a \\ to stand for themselves). Files that "
+    ".gitignore names and binary files are left out. To find where something is, begin with mode=files.",
+    "read",
+    ("pattern",),
+    pattern={"type": "string", "description": "the regular expression; it matches within a line"},
+    path={"type": "string", "description": "the file or directory to search (the session's directory)"},
+    glob={"type": "string", "description": "only files with such a path, as for glob"},
+    ignore_case={"type": "boolean", "description": "upper and lower case are the same (false)"},
+    context={"type": "integer", "minimum": 0, "maximum": 50, "description": "lines shown before and after each match (0)"},
+    mode={"enum": ["content", "files", "count"], "description": "matching lines (default), only paths, or matches per file"},
+    limit={"type": "integer", "minimum": 1, "maximum": 5000, "description": "matching lines, or files (200)"},
+)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.spawn import TrioSpawner
 from agentd.toolsources.files import FileTools
 from tests.fakes.file_calls import FileCalls
 
@@ -14,4 +15,4 @@ from tests.fakes.file_calls import FileCalls
 def calls(tmp_path: Path) -> FileCalls:
     root = tmp_path / "work"
     root.mkdir()
-    return FileCalls(FileTools(umask=0o022), root.resolve())
+    return FileCalls(FileTools(TrioSpawner(), umask=0o022), root.resolve())

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from agentd.core.permit import Policy, of_lists
+from agentd.spawn import TrioSpawner
 from agentd.toolsources.files import FileTools
 from agentwire.types import Image, Text
 from tests.fakes.house import SETTINGS, House, open_house
@@ -45,7 +46,7 @@ async def test_a_file_is_read_edited_and_written(tmp_path: Path) -> None:
         ("write", {"path": "deep/down/b.py", "content": "z = 3\n"}),
         ("read", {"path": "deep"}),
     )
-    async with open_house(models, FileTools(umask=0o022)) as house:
+    async with open_house(models, FileTools(TrioSpawner(), umask=0o022)) as house:
         said = await turn(house, tmp_path)
     assert [outcome for outcome, _ in said] == ["ok"] * 4
     assert said[0][1] == "     1\tx = 1\n     2\ty = 2"
@@ -64,7 +65,7 @@ async def test_what_the_policy_forbids_is_not_done(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("o")
     models = asks(("read", {"path": "alias"}), ("read", {"path": "../outside"}), ("write", {"path": ".agentd/x", "content": ""}))
     policy = Policy(rules=of_lists(deny=[f"read({root}/secret)"], scope="configuration"))
-    async with open_house(models, FileTools(umask=0o022), settings=evolve(SETTINGS, policy=policy)) as house:
+    async with open_house(models, FileTools(TrioSpawner(), umask=0o022), settings=evolve(SETTINGS, policy=policy)) as house:
         said = await turn(house, root)
     assert [outcome for outcome, _ in said] == ["denied"] * 3
 
@@ -72,7 +73,7 @@ async def test_what_the_policy_forbids_is_not_done(tmp_path: Path) -> None:
 async def test_a_picture_is_a_part_of_the_result(tmp_path: Path) -> None:
     """It is stored with the session, and its event only refers to it."""
     (tmp_path / "p.png").write_bytes(PNG)
-    async with open_house(asks(("read", {"path": "p.png"})), FileTools(umask=0o022)) as house:
+    async with open_house(asks(("read", {"path": "p.png"})), FileTools(TrioSpawner(), umask=0o022)) as house:
         live = await house.create(cwd=str(tmp_path))
         await house.prompt(live, "go")
         await house.idle(live)
