@@ -38,7 +38,7 @@ from agentd.store.keeping.keeper import StoreKeeper
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
-from agentd.toolsources.files import FileTools
+from agentd.toolsources.files import FileTools, ripgrep
 from agentd.toolsources.functions import FunctionTools
 from agentd.toolsources.shell.tools import ShellTools
 from agentd.wiring_models import aliases_of
@@ -84,7 +84,10 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
         providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
         spawner = TrioSpawner(umask=umask)
-        sources: list[ToolSource] = [FileTools(umask=umask), FunctionTools(config.paths.tools, spawner)]
+        sources: list[ToolSource] = [
+            FileTools(spawner, umask=umask, ripgrep=ripgrep.find()),
+            FunctionTools(config.paths.tools, spawner),
+        ]
         try:
             yield _assemble(config, process, clock, store, keeper, providers, sources, spawner)
         finally:
