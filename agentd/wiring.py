@@ -40,6 +40,7 @@ from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
 from agentd.toolsources.files import FileTools, ripgrep
 from agentd.toolsources.functions import FunctionTools
+from agentd.toolsources.sandbox.bubblewrap import Bubblewrap
 from agentd.toolsources.shell.tools import ShellTools
 from agentd.wiring_models import aliases_of
 from agentd.wiring_providers import Providers
@@ -83,13 +84,15 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         keep = config.store.backups if config.store.backup == "daily" else 0
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
         providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
-        spawner = TrioSpawner(umask=umask)
+        latest = _Latest(config)
+        walls = Bubblewrap(os.path.expanduser("~"), config.paths.cache, lambda: latest.config.sandbox.mode)
+        spawner = TrioSpawner(umask=umask, walls=walls)
         sources: list[ToolSource] = [
             FileTools(spawner, umask=umask, ripgrep=ripgrep.find()),
-            FunctionTools(config.paths.tools, spawner),
+            FunctionTools(config.paths.tools, spawner, lambda: latest.config.tools.functions, walled=True),
         ]
         try:
-            yield _assemble(config, process, clock, store, keeper, providers, sources, spawner)
+            yield _assemble(config, process, clock, store, keeper, providers, sources, spawner, walls, latest)
         finally:
             with trio.move_on_after(2, shield=True):
                 await providers.aclose()
@@ -122,10 +125,12 @@ def _assemble(
     providers: Providers,
     sources: Sequence[ToolSource],
     spawner: Spawner,
+    walls: Bubblewrap,
+    latest: _Latest,
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
-    current, pulls = _Current(config, router, providers), Pulls(providers.pullers)
+    current, pulls = _Current(latest, router, providers), Pulls(providers.pullers)
     sources = [*sources, ShellTools(spawner, lambda: current.tools.timeout)]
     core = assemble(
         store=store,
@@ -148,11 +153,12 @@ def _assemble(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
-        services=[*(source.run for source in sources), providers.run, pulls.run],
+        services=[walls.run, *(source.run for source in sources), providers.run, pulls.run],
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=providers.statuses,
         circuits=router.circuits,
+        sandbox=walls.status,
         recovery=core.recovery,
         reconfigure=current.replace,
         notices=lambda: keeper.warnings,
@@ -161,32 +167,39 @@ def _assemble(
     return daemon, parts, Listener(config.paths.socket, open_session)
 
 
-class _Current:
-    """The configuration in force, and all that go by it."""
+class _Latest:
+    """The configuration in force."""
 
-    def __init__(self, config: Config, router: Router, providers: Providers) -> None:
-        self._config, self._router, self._providers = config, router, providers
-        self.settings = _settings(config)
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+
+class _Current:
+    """All that go by the configuration in force."""
+
+    def __init__(self, latest: _Latest, router: Router, providers: Providers) -> None:
+        self._latest, self._router, self._providers = latest, router, providers
+        self.settings = _settings(latest.config)
 
     @property
     def tools(self) -> ToolsConfig:
-        return self._config.tools
+        return self._latest.config.tools
 
     def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
         for name in self._providers.replace(config):
             self._router.health.renewed(name)
-        self._config, self.settings = config, _settings(config)
+        self._latest.config, self.settings = config, _settings(config)
         self._router.reconfigure(config.model, aliases_of(config))
 
     def hello(self, daemon: Daemon) -> Hello:
-        model = self._config.model
+        model = self._latest.config.model
         return Hello(
             version=__version__,
             pid=os.getpid(),
             boot=daemon.boot,
             model=model,
-            environment=self._config.environment,
+            environment=self._latest.config.environment,
             notice=lambda: _DEMO.format(model=model) if model.startswith("local/") else "",
             prompting=daemon.expect_prompt,
         )

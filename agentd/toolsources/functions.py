@@ -75,7 +75,7 @@ class FunctionTools:
         spawner: Spawner,
         modules: Callable[[], Sequence[str]] = tuple,
         *,
-        walled: Callable[[], bool] = lambda: False,
+        walled: bool = False,
     ) -> None:
         self._folder, self._modules = folder, modules
         self._spawner, self._walled = spawner, walled
@@ -153,7 +153,7 @@ class FunctionTools:
         profile = Profile(
             cwd=os.path.dirname(source.path) or "/",
             environment=_environment({}),
-            sandbox=Sandbox() if self._walled() else None,
+            sandbox=Sandbox() if self._walled else None,
         )
         with trio.move_on_after(DESCRIBE_BOUND):
             try:

@@ -70,6 +70,8 @@ class Bubblewrap:
     async def enclose(self, argv: Sequence[str], profile: Profile, started: ExitStack, over: ExitStack) -> Enclosed:
         """Error handling: SandboxUnavailable; ToolError for a program that does not exist, as without walls."""
         found = await self._probe()
+        if self._mode() == "off":
+            profile = evolve(profile, sandbox=None)
         if not found.program:
             if profile.sandbox is None:
                 return Enclosed(argv=gate(argv, profile))
