@@ -22,6 +22,7 @@ COMMANDS = {
     "session": "list, show, fork, export, configure and erase sessions",
     "model": "list the models, fetch some",
     "test-model": "try a model: connection, speed, tools, usage, and what to do about what fails",
+    "permission": "what tools may do: rules, what becomes of a call, trust in a project",
     "usage": "tokens and money, and what is left of the budgets",
     "status": "how the daemon is",
     "daemon": "run, start, stop and restart the daemon, read its log",
