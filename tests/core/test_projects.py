@@ -12,7 +12,7 @@ RULES = '[permissions]\nallow = ["shell(make *)", "read(./data/**)"]\ndeny = ["w
 
 
 def give(directory: Path, text: str = RULES) -> str:
-    (directory / ".agentd").mkdir(parents=True)
+    (directory / ".agentd").mkdir(parents=True, exist_ok=True)
     path = directory / ".agentd" / "config.toml"
     path.write_text(text)
     return str(path)
