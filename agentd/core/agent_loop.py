@@ -23,6 +23,7 @@ from agentd.core.bus import Bus
 from agentd.core.costs import Asked
 from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
+from agentd.core.jobs import Background
 from agentd.core.live import DraftSaver, Live
 from agentd.core.permissions import Permissions
 from agentd.core.permit import hidden, walls
@@ -64,13 +65,14 @@ class AgentLoop:
         permissions: Permissions,
         attachments: Attachments,
         accounts: Accounts,
+        jobs: Background,
         saver: DraftSaver,
         clock: Clock,
         facts: Callable[[], Facts],
         settings: Current,
     ) -> None:
         self._store, self._bus, self._models, self._tools, self._attachments = store, bus, models, tools, attachments
-        self._permissions, self._accounts = permissions, accounts
+        self._permissions, self._accounts, self._jobs = permissions, accounts, jobs
         self._saver, self._clock, self._facts, self._settings = saver, Steady(clock), facts, settings
         self.suspending = False  # the daemon stops: turns pause before their next request or question
 
@@ -294,6 +296,7 @@ class AgentLoop:
             sandbox=walls(policy, found.spec, call.accesses) if found else None,
             answer=call.note,
             progress=progress,
+            jobs=self._jobs.of(live.state),
             blob=partial(self._blob, live.state.id),
             hidden=partial(hidden, policy, call.name, call.accesses),
         )

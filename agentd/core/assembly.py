@@ -13,6 +13,7 @@ from agentd.core.agent_loop import AgentLoop
 from agentd.core.api import Api, Methods
 from agentd.core.api_contents import ContentMethods
 from agentd.core.api_daemon import DaemonMethods, Host
+from agentd.core.api_jobs import JobMethods
 from agentd.core.api_permissions import PermissionMethods
 from agentd.core.api_sessions import SessionMethods
 from agentd.core.api_turns import TurnMethods
@@ -20,6 +21,7 @@ from agentd.core.api_usage import UsageMethods
 from agentd.core.approvals import Approvals
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
+from agentd.core.jobs import Background
 from agentd.core.live import DraftSaver
 from agentd.core.once import Once
 from agentd.core.permissions import Permissions
@@ -30,7 +32,7 @@ from agentd.core.settings import Current
 from agentd.core.tools import Tools
 from agentd.core.upkeep import Upkeep
 from agentd.core.users import Users
-from agentd.ports import Clock, Models, Store, ToolSource
+from agentd.ports import Clock, Models, Spawner, Store, ToolSource
 from agentwire.types import ModelInfo
 
 
@@ -44,6 +46,7 @@ class Core:
     sessions: Sessions
     saver: DraftSaver
     upkeep: Upkeep
+    jobs: Background
     api: Api
     recovery: Callable[..., Recovery]
 
@@ -59,16 +62,17 @@ def assemble(
     host: Host,
     listing: Callable[[bool], Awaitable[Sequence[ModelInfo]]],
     resolve: Callable[[str], str],
+    spawner: Spawner,
     groups: Sequence[Methods] = (),
 ) -> Core:
     """`listing` lists all models (if true, their hosts are asked anew), `resolve` makes a model's full name of what a user wrote,
-    `groups` are further methods."""
+    `spawner` starts background jobs, `groups` are further methods."""
     bus, saver, tools, attachments = Bus(), DraftSaver(store), Tools(sources), Attachments(store)
     accounts = Accounts(store, models, clock, settings)
-    users = Users(store)
+    users, jobs = Users(store), Background(store, spawner, settings)
     permissions = Permissions(settings, os.path.realpath, users)
-    loop = AgentLoop(store, bus, models, tools, permissions, attachments, accounts, saver, clock, facts, settings)
-    sessions = Sessions(store, bus, loop, accounts, users)
+    loop = AgentLoop(store, bus, models, tools, permissions, attachments, accounts, jobs, saver, clock, facts, settings)
+    sessions = Sessions(store, bus, loop, accounts, users, jobs)
     approvals = Approvals(store, lambda: sessions.loaded, tools, permissions)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)
@@ -78,11 +82,13 @@ def assemble(
         TurnMethods(sessions, once, settings, resolve, attachments, approvals),
         ContentMethods(store, sessions, once),
         UsageMethods(store, sessions, accounts),
+        JobMethods(sessions, jobs),
         PermissionMethods(sessions, once, tools, permissions, users, approvals),
     )
     return Core(
         bus=bus,
         users=users,
+        jobs=jobs,
         loop=loop,
         sessions=sessions,
         saver=saver,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -15,6 +17,7 @@ from agentwire import __version__, convert
 from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 _PAGE = 1000
@@ -74,6 +77,16 @@ async def events_of(store: Store, session: str, *, after: int = 0) -> AsyncGener
         for event in page:
             yield _with_body(event)
         after = page[-1].seq
+
+
+async def newest(store: Store, session: str, kind: type[T], *, most: int) -> AsyncGenerator[T]:
+    """The bodies of this kind among the last `most` events of the stream, the newest first. Close it like `events_of`."""
+    before, looked = sys.maxsize, 0
+    while looked < most and (page := await store.read_back(session, before=before, limit=_PAGE)):
+        for event in reversed(page):
+            if event.kind == ev.KIND_OF[kind]:
+                yield convert.structure_body(event.kind, event.version, event.data)
+        before, looked = page[0].seq, looked + len(page)
 
 
 def _with_body(event: ev.Event) -> ev.Event:

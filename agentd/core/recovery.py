@@ -15,6 +15,7 @@ from agentd.core.live import Live
 from agentd.core.sessions import Sessions
 from agentd.core.tools import Tools
 from agentd.ports import Store
+from agentwire import events as ev
 from agentwire.errors import AgentError, InternalError
 from agentwire.types import TurnOutcome
 
@@ -41,6 +42,8 @@ class Recovery:
             except AgentError as error:  # unreadable, or deleted meanwhile
                 log.warning("not_recovered", session=session, reason=str(error))
                 continue
+            if lost := [ev.JobFinished(number=job.number, state="lost") for job in live.state.jobs if job.state == "running"]:
+                await self._store.append(live.new(lost), essential=True)
             if (turn := live.state.turn) is not None:
                 chunks = await self._saved(session)
                 live.draft = Draft.restore(turn.number, turn.steps, chunks)  # whoever watches from now on sees what was saved

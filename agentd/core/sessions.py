@@ -21,6 +21,7 @@ from agentd.core import loading
 from agentd.core.accounts import Accounts
 from agentd.core.agent_loop import AgentLoop
 from agentd.core.bus import Bus
+from agentd.core.jobs import Background
 from agentd.core.live import Live, unknown_session
 from agentd.core.state import SessionState
 from agentd.core.users import Users
@@ -37,8 +38,9 @@ _stream_of = attrgetter("stream")
 class Sessions:
     """The registry of loaded sessions."""
 
-    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, accounts: Accounts, users: Users) -> None:
+    def __init__(self, store: Store, bus: Bus, loop: AgentLoop, accounts: Accounts, users: Users, jobs: Background) -> None:
         self._store, self._bus, self._loop, self._accounts, self._users = store, bus, loop, accounts, users
+        self._jobs = jobs
         self._lives: dict[str, Live] = {}
         self._loading: dict[str, trio.Event] = {}
         self._doomed: set[str] = set()  # sessions that are being deleted without having been loaded
@@ -162,6 +164,8 @@ class Sessions:
     def in_use(self, info: SessionInfo) -> bool:
         """Somebody works in the session or watches it, or something has happened in it since it was as `info` says."""
         live = self._lives.get(info.id)
+        if self._jobs.running(info.id):
+            return True
         if live is None:
             return info.id in self._loading
         at_work = live.busy or live.changing > 0 or live.state.turn is not None
@@ -238,6 +242,7 @@ class Sessions:
 
     async def _erase(self, user: str, session: str) -> None:
         with trio.CancelScope(shield=True):  # a caller that hangs up does not take the erasure back
+            await self._jobs.end(session)
             await self._store.append([NewEvent(f"user:{user}", user, ev.SessionDeleted(session=session))], erase=session)
 
     def _refuse_at_work(self, live: Live, *, force: bool) -> None:

@@ -15,7 +15,8 @@ from agentwire.types import ConfigValue
 class Settings:
     """Times in seconds. `model` and `max_steps` hold where neither request nor session says more.
 
-    `unload_after`: idle sessions leave memory. `clean_idle`, `clean_age`: idle or old sessions are deleted, 0 for never.
+    `unload_after`: idle sessions leave memory. `clean_idle`, `clean_age`: idle or old sessions are deleted, 0 for never. `jobs`:
+    how many of a session may run at once.
     """
 
     model: str
@@ -25,6 +26,7 @@ class Settings:
     unload_after: float
     clean_idle: float = 0.0
     clean_age: float = 0.0
+    jobs: int = 8
     budgets: Budgets = Factory(Budgets)
     values: tuple[ConfigValue, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -45,6 +45,8 @@ STATE_VERSION = "5"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
+OLD_JOBS = 50
+"""Jobs that are remembered after their end, the newest of them."""
 
 
 @define
@@ -384,10 +386,12 @@ def _job_started(state: SessionState, body: ev.JobStarted, event: ev.Event) -> N
 
 
 def _job_finished(state: SessionState, body: ev.JobFinished, event: ev.Event) -> None:
-    state.jobs = [
+    jobs = [
         evolve(job, state=body.state, code=body.code, finished_at=event.at) if job.number == body.number else job
         for job in state.jobs
     ]
+    over = [job.number for job in jobs if job.state != "running"]
+    state.jobs = [job for job in jobs if job.state == "running" or job.number in over[-OLD_JOBS:]]
 
 
 _APPLY: dict[type[Any], Callable[[SessionState, Any, ev.Event], None]] = {

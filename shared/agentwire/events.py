@@ -266,12 +266,14 @@ class JobStarted:
 
 @frozen(kw_only=True)
 class JobFinished:
-    """`state` lost: the daemon ended before it. `code`: negative for a signal. `parts`: what it said, its end or all of it."""
+    """`state` lost: the daemon ended before it. `code`: negative for a signal, None if it was killed. `parts`: what it said, its
+    end or all of it; `bytes`: how much that was in all."""
 
     number: int
     state: JobState
     code: int | None = None
     parts: tuple[Text | BlobRef, ...] = ()
+    bytes: int = 0
 
 
 @frozen(kw_only=True)

@@ -23,6 +23,7 @@ from agentd.core.sessions import Sessions
 from agentd.core.settings import Current, Settings
 from agentd.core.upkeep import Upkeep
 from agentd.ports import Clock, Models, ToolSource
+from agentd.spawn import TrioSpawner
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline
 from agentwire import events as ev
@@ -147,6 +148,7 @@ def core(
         host=host,
         listing=_no_models,
         resolve=_resolve,
+        spawner=TrioSpawner(),
     )
 
 
@@ -181,6 +183,7 @@ async def open_house(
     async with trio.open_nursery() as outer:
         await outer.start(store.run, on_commit)
         async with trio.open_nursery() as background:
+            await background.start(house.core.jobs.run)
             house.work = await background.start(house.sessions.run_work)
             background.start_soon(house.core.saver.run)
             yield house
