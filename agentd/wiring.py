@@ -142,6 +142,7 @@ def _assemble(
         host=daemon,
         listing=ModelList(router, providers).models,
         resolve=router.full_name,
+        spawner=spawner,
         groups=[StoreMethods(keeper, daemon), ModelMethods(pulls, router, DEFAULT_MODELS)],
     )
 
@@ -153,7 +154,7 @@ def _assemble(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
-        services=[walls.run, *(source.run for source in sources), providers.run, pulls.run],
+        services=[walls.run, *(source.run for source in sources), providers.run, pulls.run, core.jobs.run],
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=providers.statuses,
@@ -215,6 +216,7 @@ def _settings(config: Config) -> Settings:
         unload_after=config.daemon.unload_after,
         clean_idle=clean.idle_days * _DAY,
         clean_age=clean.age_days * _DAY,
+        jobs=config.tools.jobs,
         budgets=Budgets(**asdict(config.budget)),
         values=config.values,
         warnings=config.warnings,
