@@ -12,7 +12,6 @@ from agentd.core.once import Once
 from agentd.core.permissions import Permissions
 from agentd.core.permit import Policy, decide, walls
 from agentd.core.projects import Project
-from agentd.core.rules import mistake
 from agentd.core.sessions import Sessions
 from agentd.core.tools import Tools
 from agentd.core.users import Users, stream_of
@@ -21,6 +20,7 @@ from agentwire import events as ev
 from agentwire import tool_methods as tm
 from agentwire.errors import InvalidParams, NotFound, ToolError
 from agentwire.methods import Empty
+from agentwire.rules import mistake
 from agentwire.types import Rule, RuleScope, Verdict
 
 _STRENGTH: dict[Verdict, int] = {"deny": 0, "ask": 1, "allow": 2}

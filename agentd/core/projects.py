@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from agentd.core import rules as _rules
 from agentd.core.permit import of_lists
+from agentwire.rules import mistake
 from agentwire.types import Rule
 
 log = structlog.get_logger()
@@ -70,6 +71,6 @@ def _texts(table: object, verdict: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"permissions.{verdict}: expected a list of rules")
     for text in texts:
-        if wrong := _rules.mistake(text):
+        if wrong := mistake(text):
             raise ValueError(f"permissions.{verdict}: {wrong}")
     return texts

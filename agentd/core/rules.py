@@ -20,14 +20,11 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from agentwire.rules import DOMAIN, HOST, NETWORK, RULE
 from agentwire.types import Access, Rule, Verdict
 
-_RULE = re.compile(r"([\w*-]+)(?:\((.*)\))?", re.DOTALL)
 _WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 _PIECE = re.compile(r"""'([^']*)'|"([^"]*)"|(\*)|([^'"*]+)""")
-_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
-_HOST = re.compile(r"(\*\.)?[a-z0-9_.:-]+", re.IGNORECASE)
-_NETWORK, _DOMAIN = "network:", "domain:"
 _PATHS = {"read": "read", "write": "write", "edit": "write"}
 """Rules of these names are about an access of that kind, whichever tool wants it."""
 
@@ -49,43 +46,9 @@ def matches(rule: Rule, call: Call, cwd: str, home: str) -> bool:
     return _compiled(rule.rule, cwd, home)(call, rule.verdict)
 
 
-def mistake(rule: str) -> str:
-    """What is wrong with the text of a rule; empty if nothing is."""
-    found = _RULE.fullmatch(rule.strip())
-    if found is None:
-        return f"{rule!r} is no rule: expected Tool or Tool(pattern), such as shell(git status *)"
-    name, pattern = found[1], found[2]
-    if pattern is not None and not pattern.strip():
-        return f"{rule!r} has an empty pattern: leave the parentheses out to mean all calls"
-    if pattern is None or pattern == "*":
-        return ""
-    return _path_mistake(rule, pattern) if name in _PATHS else _pattern_mistake(rule, name, pattern)
-
-
-def _path_mistake(rule: str, pattern: str) -> str:
-    if pattern.startswith("~") and pattern != "~" and not pattern.startswith("~/"):
-        return f"{rule!r}: expected an absolute path, one from here (./) or from your home (~/)"
-    return f"{rule!r}: a path has no NUL in it" if "\0" in pattern else ""
-
-
-def _pattern_mistake(rule: str, name: str, pattern: str) -> str:
-    if pattern.startswith(_DOMAIN):
-        host = pattern.removeprefix(_DOMAIN).strip()
-        return (
-            "" if _HOST.fullmatch(host) else f"{rule!r}: expected a host's name, such as domain:example.org or domain:*.example.org"
-        )
-    if name == "fetch":
-        return f"{rule!r}: expected fetch(domain:HOST), such as fetch(domain:example.org)"
-    if any(quote in _QUOTED.sub("", pattern) for quote in "'\""):
-        return f"{rule!r} has a quote that is not closed"
-    if not pattern.removeprefix(_NETWORK).strip():
-        return f"{rule!r} names no command, such as network:npm ci"
-    return ""
-
-
 def anchored(rule: str, directory: str) -> str:
     """The rule with a relative path in it taken as one from `directory` on."""
-    found = _RULE.fullmatch(rule.strip())
+    found = RULE.fullmatch(rule.strip())
     if found is None or found[1] not in _PATHS or found[2] in (None, "*") or found[2].startswith(("/", "~")):
         return rule
     return f"{found[1]}({os.path.normpath(os.path.join(directory, found[2]))})"
@@ -93,7 +56,7 @@ def anchored(rule: str, directory: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _compiled(text: str, cwd: str, home: str) -> Test:
-    found = _RULE.fullmatch(text.strip())
+    found = RULE.fullmatch(text.strip())
     if found is None:
         return lambda _call, _verdict: False
     name, pattern = found[1], found[2]
@@ -101,8 +64,8 @@ def _compiled(text: str, cwd: str, home: str) -> Test:
         return _bare(name)
     if name in _PATHS:
         return _path(_PATHS[name], pattern, cwd, home)
-    if pattern.startswith(_DOMAIN):
-        return _domain(pattern.removeprefix(_DOMAIN).strip().lower().rstrip("."))
+    if pattern.startswith(DOMAIN):
+        return _domain(pattern.removeprefix(DOMAIN).strip().lower().rstrip("."))
     return _command(name, pattern)
 
 
@@ -136,7 +99,7 @@ def _absolute(pattern: str, cwd: str, home: str) -> str:
 
 def literal_path(rule: str, cwd: str, home: str) -> tuple[str, str] | None:
     """(kind, path) of a rule about one path, or all below it; None if it is about something else, or has other wildcards."""
-    found = _RULE.fullmatch(rule.strip())
+    found = RULE.fullmatch(rule.strip())
     if found is None or found[1] not in _PATHS or found[2] in (None, "*"):
         return None
     path = _absolute(found[2], cwd, home).removesuffix("/**")
@@ -164,8 +127,8 @@ def _domain(name: str) -> Test:
 
 
 def _command(name: str, pattern: str) -> Test:
-    networked = pattern.startswith(_NETWORK)
-    words = _WORD.findall(pattern.removeprefix(_NETWORK))
+    networked = pattern.startswith(NETWORK)
+    words = _WORD.findall(pattern.removeprefix(NETWORK))
     rest = len(words) > 1 and words[-1] == "*"
     fixed = [re.compile(_glob(word), re.DOTALL) for word in (words[:-1] if rest else words)]
 
@@ -211,11 +174,11 @@ def proposal(tool: str, access: Access | None, *, networked: bool) -> str:
         case None:
             return tool
         case Access(kind="command", words=words):
-            return f"{tool}({_NETWORK if networked else ''}{' '.join(map(_quoted, words))})" if words else ""
+            return f"{tool}({NETWORK if networked else ''}{' '.join(map(_quoted, words))})" if words else ""
         case Access(kind="read" | "write", target=target):
             return "" if "*" in target else f"{access.kind}({target})"
-        case Access(kind="network", target=target) if _HOST.fullmatch(target) and not target.startswith("*"):
-            return f"fetch({_DOMAIN}{target})"
+        case Access(kind="network", target=target) if HOST.fullmatch(target) and not target.startswith("*"):
+            return f"fetch({DOMAIN}{target})"
         case _:
             return ""
 

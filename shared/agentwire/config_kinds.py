@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from agentwire.rules import mistake
+
 _KEYLIKE = re.compile(r"\b(sk-|ghp_|AKIA)[\w-]{6,}|(?<=://)[^/@\s]+(?=@)")
 
 
@@ -37,7 +39,8 @@ def described(value: Any) -> str:
 class Kind:
     """`check` returns the value in its one form or raises ValueError; `parse` makes a value of text (environment, `-c`).
 
-    `plain` False: lists and tables, which no variable sets. `show` makes a value presentable that is no secret.
+    `plain` False: lists and tables, which no variable sets. `show` makes a value presentable that is no secret; `blame` says in an
+    error text what of it is wrong.
     """
 
     expected: str
@@ -46,6 +49,7 @@ class Kind:
     is_path: bool = False
     plain: bool = True
     show: Callable[[Any], Any] = shown
+    blame: Callable[[Any], str] = described
 
 
 def _kind(expected: str, valid: Callable[[Any], bool], parse: Callable[[str], Any] = str, *, is_path: bool = False) -> Kind:
@@ -153,14 +157,23 @@ def _table_of(expected: str, item: Callable[[str, Any], bool]) -> Kind:
     return Kind(expected, lambda value: dict(valid(value)), _toml, plain=False)
 
 
-_rule = re.compile(r"[\w*-]+(\(.+\))?", re.DOTALL)
 _header = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _header_value = re.compile(r"[\t -~]*")
 
-RULES = _list_of(
-    'a list of rules such as "read" or "shell(git status *)"',
-    lambda rule: isinstance(rule, str) and _rule.fullmatch(rule) is not None,
-    _toml,
+
+def _wrong_rule(value: Any) -> str:
+    """Of a list the first that is none."""
+    rules = value if isinstance(value, list | tuple) else ()
+    return next((shown(mistake(rule)) for rule in rules if isinstance(rule, str) and mistake(rule)), described(value))
+
+
+RULES = evolve(
+    _list_of(
+        'a list of rules such as "read" or "shell(git status *)"',
+        lambda rule: isinstance(rule, str) and not mistake(rule),
+        _toml,
+    ),
+    blame=_wrong_rule,
 )
 PATHS = _list_of(
     'a list of paths, each absolute or from "~/" on',

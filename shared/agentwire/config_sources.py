@@ -235,7 +235,7 @@ class Layers:
         try:
             checked = key.kind.check(value)
         except ValueError:
-            self._fail(key.name, key.kind.expected, "***" if key.secret else described(raw), place)
+            self._fail(key.name, key.kind.expected, "***" if key.secret else key.kind.blame(raw), place)
         if key.kind.is_path and checked:
             checked = self._absolute(checked, place.base)
         self.keys[key.name], self.found[key.name], self._places[key.name] = key, Value(checked, source), place
