@@ -8,6 +8,7 @@ import this module takes a third of a second, an SDK up to a second more: a work
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -19,7 +20,7 @@ import httpx2
 import trio
 
 from agentd.providers.dialect import Rehearse
-from agentd.providers.http1 import HttpError, Slow, request_head, why
+from agentd.providers.http1 import HttpError, Slow, Untrusted, causes, request_head, unreachable, why
 from agentd.providers.http1_pool import Pool
 from agentd.providers.http1_transport import Http1Transport, origin
 
@@ -138,10 +139,21 @@ class Connections:
     async def _send(self, request: httpx2.Request) -> Answer:
         try:
             return _Response(await self._http.send(request, stream=True))
-        except httpx2.ConnectTimeout:
-            raise Slow(f"it did not accept a connection within {self._pool.timeout:g} s") from None
         except _BROKEN as error:
-            raise HttpError(why(error)) from None
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> HttpError:
+        """What httpx2's error says of the host, or of the proxy before it."""
+        for cause in causes(error):
+            if isinstance(cause, HttpError):  # the pool's, in httpx2's clothes
+                return cause
+        if isinstance(error, httpx2.ConnectTimeout):
+            return Slow(f"{_proxy(self._base) or 'it'} did not accept a connection within {self._pool.timeout:g} s")
+        if isinstance(found := unreachable(error), Untrusted):
+            return found
+        if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError)):
+            return HttpError(f"no connection through {_proxy(self._base)}: {found}. Is the proxy running, and the setting right?")
+        return HttpError(why(error))
 
     def _extensions(self) -> dict[str, object]:
         """All waits but the one to connect are the caller's."""
@@ -150,10 +162,18 @@ class Connections:
 
 def proxied(url: str) -> bool:
     """True if the environment names a proxy for this address and does not except its host."""
+    return bool(_proxy(url))
+
+
+def _proxy(url: str) -> str:
+    """The proxy for this address as people know it, and the variable that names it; empty if there is none."""
     parts, proxies = urlsplit(url), getproxies()
-    if not (proxies.get(parts.scheme) or proxies.get("all")):
-        return False
-    return not proxy_bypass(parts.hostname or "")
+    kind = parts.scheme if proxies.get(parts.scheme) else "all"
+    told = proxies.get(kind)
+    if not told or proxy_bypass(parts.hostname or ""):
+        return ""
+    named = [name for name, value in os.environ.items() if name.lower() == f"{kind}_proxy" and value == told]
+    return f"the proxy {told.rpartition('://')[2].rpartition('@')[2]} ({named[0] if named else 'set in the system'})"
 
 
 async def _learn(rehearse: Rehearse, base: str, key: str, headers: Mapping[str, str]) -> httpx2.Request:

@@ -24,7 +24,7 @@ from agentd.ports import ModelLimits, Prompt, Stream
 from agentd.providers.catalog import Catalog, ModelData, capabilities
 from agentd.providers.chat_errors import retry_after
 from agentd.providers.dialect import Dialect, Listed
-from agentd.providers.http1 import HttpError, Slow, Stale, Unreachable
+from agentd.providers.http1 import Absent, HttpError, Slow, Stale, Unreachable, Untrusted
 from agentd.providers.reply import Reply
 from agentwire.config import ProviderConfig, Timeouts
 from agentwire.errors import AuthFailed, BadRequest, ProviderDown, ProviderError, ProviderTimeout
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 ENVIRONMENT: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 """Variables that decide how a connection is made."""
+
+_TRUST = (
+    "If you trust it, name a file with the certificate of its authority, besides the others that you trust, in SSL_CERT_FILE, "
+    "then `agentctl daemon restart`."
+)
 
 _LIST_TIMEOUT = 10.0  # seconds for the list of models
 _EXPLAINED = 64 * 1024  # bytes of a wrong body that are read to say what it is
@@ -202,12 +207,21 @@ class Endpoint:
     # --- what an answer means -------------------------------------------------------------------------------------------------
 
     def _unreachable(self, error: HttpError) -> ProviderError:
+        if isinstance(error, Untrusted):  # to try again would not help
+            remedy = _TRUST if error.unknown else "Is the base URL right, and this machine's clock?"
+            return self._masked(ProviderError(f"the certificate of {self._who} cannot be trusted: {error}. {remedy}"))
         cls = ProviderTimeout if isinstance(error, Slow) else ProviderDown
         at_once = 0.0 if isinstance(error, Stale) else None
-        told = f"cannot reach {self._who}: {error}"
         if isinstance(error, Unreachable):
-            told += f". Check the network{f' and the base URL {_shown(self._base)}' if self._config.base_url else ''}."
+            told = f"cannot connect to {_shown(self._base, '')}: {error}; {self._look(error)}"
+        else:
+            told = f"cannot reach {self._who}: {error}"
         return self._masked(cls(told, retry_after=at_once))
+
+    def _look(self, error: Unreachable) -> str:
+        if isinstance(error, Absent):
+            return "is it running?"
+        return f"check the network{f' and the base URL {_shown(self._base)}' if self._config.base_url else ''}"
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """What an answer means that is not what was asked for."""
@@ -260,10 +274,10 @@ def _credentials(url: str) -> tuple[str, ...]:
     return given, unquote(given), b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _shown(url: str) -> str:
-    """Without user and password."""
+def _shown(url: str, path: str | None = None) -> str:
+    """Without user and password; with another path, if one is given."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path if path is None else path).geturl()
 
 
 def _good(status: int) -> bool:

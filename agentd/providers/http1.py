@@ -11,8 +11,10 @@ transfer coding, two lengths, any coding but `chunked`, bare line feeds, folded 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+import ssl
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from attrs import frozen
@@ -33,6 +35,9 @@ _SIZE = rb"([0-9a-fA-F]{1,15})[ \t]{0,16}(?:;[\t\x20-\x7e\x80-\xff]{0,4096})?"
 _CHUNK = re.compile(rb"\r\n%b\r\n" % _SIZE)
 _CHUNK_BEGUN = re.compile(rb"(?:\r(?:\n(?:%b\r?)?)?)?" % _SIZE)
 
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+"""OpenSSL's X509_V_ERR_: nobody who is trusted vouches for it, or it does so itself."""
+
 _DROPPED = (b"x-stainless-raw-response",)
 """What the SDK's client writes into its requests for itself."""
 
@@ -49,6 +54,18 @@ class Slow(Unreachable):
     """Not in time."""
 
 
+class Absent(Unreachable):
+    """Nothing listens there."""
+
+
+class Untrusted(Unreachable):
+    """Its certificate is not one to trust; the text says why. `unknown`: nothing else is wrong with it than who made it."""
+
+    def __init__(self, text: str, *, unknown: bool) -> None:
+        super().__init__(text)
+        self.unknown = unknown
+
+
 class Dropped(HttpError):
     """The connection ended before the first byte of an answer."""
 
@@ -57,14 +74,41 @@ class Stale(Dropped):
     """That was one that had been kept: the server may just have closed it, and a new one may do at once."""
 
 
+def unreachable(error: BaseException) -> Unreachable:
+    """What it says of the server that `error` kept a connection from being made."""
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(_small(cause.verify_message.rstrip(".")), unknown=cause.verify_code in _UNKNOWN_AUTHORITY)
+        if isinstance(cause, ConnectionRefusedError):
+            return Absent(why(error))
+    return Unreachable(why(error))
+
+
 def why(error: BaseException) -> str:
-    """The words of the first cause that has any: the libraries wrap what the system said four times over."""
-    said, cause = str(error), error.__cause__
+    """The words of the first cause that has any, in the system's errors without their numbers."""
+    told = [_words(cause) for cause in causes(error)]
+    return next(filter(None, reversed(told)), type(error).__name__)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """It and what led to it, back to the first: the libraries wrap what the system said four times over."""
+    yield error
+    cause = error.__cause__
     while cause is not None:
         if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
             cause = cause.exceptions[-1]
-        said, cause = str(cause) or said, cause.__cause__ or cause.__context__
-    return said or type(error).__name__
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno and error.strerror and not isinstance(error, ssl.SSLError):
+        return _small(os.strerror(error.errno) if error.errno > 0 else error.strerror)  # trio writes the address into its own
+    return str(error)
+
+
+def _small(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 # --- the request ---------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Slow, Stale, Unreachable, why
+from agentd.providers.http1 import Dropped, Head, HttpError, ResponseReader, Slow, Stale, Unreachable, unreachable, why
 from agentd.providers.http1_link import Address, Link, TlsLink, connect, find
 
 KEPT: Final = 100
@@ -180,7 +180,7 @@ class Pool:
             try:
                 return await self._open(origin)
             except OSError as error:
-                failure = Unreachable(why(error))
+                failure = unreachable(error)
         self._known.pop(origin, None)
         raise failure
 

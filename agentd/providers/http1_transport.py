@@ -75,8 +75,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except Slow as error:
-        raise httpx2.ConnectTimeout(str(error)) from None
+        raise httpx2.ConnectTimeout(str(error)) from error
     except Unreachable as error:
-        raise httpx2.ConnectError(str(error)) from None
+        raise httpx2.ConnectError(str(error)) from error
     except HttpError as error:
-        raise httpx2.RemoteProtocolError(str(error)) from None
+        raise httpx2.RemoteProtocolError(str(error)) from error

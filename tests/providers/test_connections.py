@@ -142,6 +142,33 @@ async def test_failures_behind_a_proxy(monkeypatch: pytest.MonkeyPatch, answer: 
             assert (await ask(provider)).text == "second"
 
 
+@pytest.mark.parametrize(("variable", "url"), [("HTTP_PROXY", "http://10.0.0.1:1/v1"), ("all_proxy", "https://api.test/v1")])
+async def test_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, variable: str, url: str) -> None:
+    """It is named, with its variable and without its password, instead of the host that was never reached."""
+    with trio.socket.socket() as unused:
+        await unused.bind(("127.0.0.1", 0))  # taken, but not listening
+        at = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv(variable, f"http://me:secret@{at}")
+        provider = chat(url, KEY)
+        told = rf"no connection through the proxy {at} \({variable}\): connection refused\. Is the proxy running"
+        for asked in (lambda: ask(provider), provider.models):
+            with pytest.raises(ProviderDown, match=told) as caught:
+                await asked()
+            assert "secret" not in caught.value.message
+        await provider.aclose()
+
+
+async def test_certificate_behind_a_proxy(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    """The proxy is not to blame."""
+    async with proxy() as between, raw_server([ASK], tls=authority.server()) as server:
+        monkeypatch.setenv("HTTPS_PROXY", between.url)
+        provider = chat(f"https://localhost:{server.port}/v1", KEY)
+        with pytest.raises(ProviderError, match="SSL_CERT_FILE") as caught:
+            await ask(provider)
+        assert not caught.value.retryable
+        await provider.aclose()
+
+
 async def test_cancelling_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host sees it through the proxy."""
     async with proxy() as between:
