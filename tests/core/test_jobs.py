@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 import trio
-from attrs import define, evolve
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.jobs import KEPT, Ring, SessionJobs, piece
-from agentd.core.live import Live
+from agentd.core.jobs import KEPT, Ring, piece
 from agentd.core.state import OLD_JOBS
-from agentd.ports import Profile
 from agentwire import events as ev
 from agentwire.errors import NotFound, ToolError
-from agentwire.types import BlobRef, JobInfo, Text
+from agentwire.types import BlobRef, Text
 from tests.core.logs import created, state_of
-from tests.fakes.house import SETTINGS, House, open_house
-from tests.fakes.models import FakeModels, Say
-from tests.fakes.processes import PATIENCE, Mailbox, gone, mailbox
-
-PROFILE = Profile(cwd="/", environment={"PATH": os.environ["PATH"]}, gated=True, silent=True, merged=True)
-
-
-@define
-class Yard:
-    """A session with jobs, and a mailbox that they can write to."""
-
-    house: House
-    live: Live
-    box: Mailbox
-
-    @property
-    def jobs(self) -> SessionJobs:
-        return self.house.core.jobs.of(self.live.state)
-
-    async def start(self, command: str) -> JobInfo:
-        return await self.jobs.start("c1", command, ["/bin/sh", "-c", command], PROFILE)
-
-    async def ended(self, command: str) -> JobInfo:
-        info = await self.jobs.wait((await self.start(command)).number, PATIENCE)
-        assert info.state != "running"
-        return info
-
-    async def said(self, number: int, offset: int = 0) -> tuple[bytes, int, int]:
-        return await self.jobs.output(number, offset)
-
-    def finished(self, number: int = 1) -> ev.JobFinished:
-        (end,) = [event.body for event in self.house.events if event.kind == "job_finished" and event.body.number == number]
-        assert isinstance(end, ev.JobFinished)
-        return end
-
-
-@asynccontextmanager
-async def yard(**settings: Any) -> AsyncIterator[Yard]:
-    with mailbox() as box:
-        async with open_house(FakeModels(lambda _: Say(["ok"])), settings=evolve(SETTINGS, **settings)) as house:
-            yield Yard(house, await house.create(), box)
+from tests.fakes.processes import gone
+from tests.fakes.yard import PROFILE, yard
 
 
 async def test_it_is_in_the_log_before_it_begins() -> None:
@@ -179,39 +133,6 @@ async def test_jobs_that_are_not_there() -> None:
         for ask in (place.jobs.kill(1), place.jobs.wait(1, 0), place.jobs.output(1, 0)):
             with pytest.raises(NotFound, match="no job 1"):
                 await ask
-
-
-# --- the methods -----------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_client_lists_reads_and_kills() -> None:
-    """As the table of methods says, for one's own sessions."""
-    async with yard() as place:
-        session = place.live.state.id
-        await place.start(f"printf 'gr\\303\\274n\\303'; echo > {place.box.path}; sleep 1000")
-        await place.box.read()
-        while (await place.said(1))[2] < 6:
-            await trio.lowlevel.checkpoint()
-        read = await place.house.ask("job/output", session=session, number=1)
-        assert (read["text"], read["offset"], read["end"], read["oldest"]) == ("grün", 0, 5, 0)  # half a letter waits
-        assert (await place.house.ask("job/kill", session=session, number=1))["state"] == "killed"
-        read = await place.house.ask("job/output", session=session, number=1, offset=5)
-        assert (read["text"], read["end"], read["job"]["state"]) == ("\ufffd", 6, "killed")
-        (job,) = (await place.house.ask("job/list", session=session))["jobs"]
-        assert (job["number"], job["state"]) == (1, "killed")
-        with pytest.raises(NotFound):
-            await place.house.call("job/kill", session=session, number=2)
-
-
-async def test_long_output_is_read_in_pieces() -> None:
-    """Each goes on where the one before ended, and together they are all of it."""
-    async with yard() as place:
-        await place.ended("yes ü | head -c 200001")
-        session, offset, text = place.live.state.id, 0, ""
-        while (read := await place.house.ask("job/output", session=session, number=1, offset=offset))["text"]:
-            assert read["offset"] == offset and len(read["text"].encode()) <= 65536
-            offset, text = read["end"], text + read["text"]
-        assert offset == 200_001 and text == "ü\n" * 66_667
 
 
 # --- what is kept ----------------------------------------------------------------------------------------------------------------
