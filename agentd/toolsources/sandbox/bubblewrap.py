@@ -42,13 +42,13 @@ class _Found:
 
 
 class Bubblewrap:
-    """`agentd.spawn.Walls`. `home`: the user's; `cache`: where the walled-in keep theirs; `mode`: as configured, at the moment.
+    """`agentd.spawn.Walls`. `cache`: where the walled-in keep theirs; `mode`: as configured, at the moment; `home`: the user's.
 
     It is tried out before the first use, and again before each as long as it does not work: what is mended counts at once.
     """
 
-    def __init__(self, home: str, cache: str, mode: Callable[[], Literal["required", "off"]]) -> None:
-        self._home, self._cache, self._mode = home, f"{cache}/sandbox", mode
+    def __init__(self, cache: str, mode: Callable[[], Literal["required", "off"]] = lambda: "required", *, home: str = "") -> None:
+        self._home, self._cache, self._mode = home or os.path.expanduser("~"), f"{cache}/sandbox", mode
         self._found: _Found | None = None
         self._one_probe = trio.Lock()
         self._keeping = Keeping()

@@ -20,6 +20,8 @@ in it, and whoever moves it away could put another in its place."""
 Look = Callable[[str], Literal["directory", "file", ""]]
 """What is at a path (links not followed), "" for nothing."""
 
+OWN = ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
+"""Without the remount root could set the kernel's variables in /proc/sys: their owner is still root, and no right is asked for."""
 DARK = ("--perms", "0111", "--tmpfs")  # it cannot be listed, but what is shown inside of it can be reached
 
 
@@ -36,7 +38,7 @@ def command(walls: Sandbox, ground: Ground, cwd: str, look: Look) -> list[str]:
     base = [mount for mount in mounts if mount.path == "/"]
     rest = _arguments([mount for mount in mounts if mount.path != "/"], look)
     closed = [] if base else [*_links(ground, mounts), "--remount-ro", "/"]  # the root itself is bubblewrap's, and empty
-    return [*head, *namespaces, *_arguments(base, look), "--proc", "/proc", "--dev", "/dev", *rest, *closed, "--chdir", cwd]
+    return [*head, *namespaces, *_arguments(base, look), *OWN, *rest, *closed, "--chdir", cwd]
 
 
 def visible(walls: Sandbox, ground: Ground, look: Look) -> list[Mount]:
