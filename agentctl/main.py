@@ -22,6 +22,7 @@ COMMANDS = {
     "session": "list, show, fork, export, configure and erase sessions",
     "model": "list the models, fetch some",
     "test-model": "try a model: connection, speed, tools, usage, and what to do about what fails",
+    "job": "what sessions run in the background: list, read, end",
     "permission": "what tools may do: rules, what becomes of a call, trust in a project",
     "usage": "tokens and money, and what is left of the budgets",
     "status": "how the daemon is",
@@ -94,9 +95,9 @@ def _guarded(command: Command, paths: Paths, args: Namespace) -> int:
 
 
 def _failed(error: AgentError, args: Namespace) -> int:
-    from agentctl.output import Output
+    from agentctl.output import Output, explained
 
-    Output(args).fail(error.message)
+    Output(args).fail(explained(error))
     return error.exit_code
 
 

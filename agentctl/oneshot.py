@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from agentctl import arguments, blobs
 from agentctl.blobs import Attachment
 from agentctl.link import Link
-from agentctl.output import Output
+from agentctl.output import Output, explained
 from agentctl.turns import RECONNECTED, REPLACED, TurnResult, TurnText, failure
 from agentwire.errors import AgentError, CursorExpired, Denied, NotFound
 from agentwire.paths import Paths
@@ -167,7 +167,7 @@ class Run:
         if isinstance(error, Interrupted):
             self._out.note(error.message)
         elif error is not None:
-            self._out.fail(error.message)
+            self._out.fail(explained(error))
         return code
 
     def _choose(self, link: Link, wanted: Wanted, *, continue_last: bool, session: str) -> str:

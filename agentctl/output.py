@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Container, Iterable, Sequence
 
-from agentctl.text import one_line, visible
+from agentctl.text import one_line, sentence, visible
+from agentwire.errors import AgentError, ProviderOverloaded, RateLimited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +134,13 @@ def duration(seconds: float, units: int = 2) -> str:
             parts.append(f"{left // length} {unit}")
             left %= length
     return " ".join(parts[:units])
+
+
+def explained(error: AgentError) -> str:
+    """What an error says, and when to come back if the model host has too much to do and said so."""
+    if not error.retry_after or not isinstance(error, (RateLimited, ProviderOverloaded)):
+        return error.message
+    return f"{sentence(error.message)} Try again in {duration(math.ceil(error.retry_after))}."
 
 
 def _is_tty(stream: TextIO | None) -> bool:

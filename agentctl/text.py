@@ -26,3 +26,8 @@ def one_line(text: str, width: int) -> str:
     """`text` for a table cell or a title: harmless, white space collapsed, at most `width` code points with an ellipsis."""
     flat = " ".join(visible(text).split())
     return flat if len(flat) <= width else flat[: max(width - 1, 0)] + "…"
+
+
+def sentence(text: str) -> str:
+    """`text` as something that another sentence may follow."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agentctl.text import one_line, visible
+from agentctl.output import duration
+from agentctl.text import one_line, sentence, visible
 
 ARGUMENTS_WIDTH = 72
 RESULT_WIDTH = 72
@@ -157,9 +158,11 @@ def ended(outcome: str, error: Mapping[str, Any] | None) -> list[Line]:
         case "cancelled":
             return [seam("interrupted")]
         case "failed":
-            wait = f" in {math.ceil(error['retry_after'])} s" if error and error.get("retry_after") else ""
-            hint = f" Send the message again{wait} to retry." if error and error.get("retryable") else ""
-            return [line(f"error: {why or 'the turn failed'}{hint}", "error")]
+            why = why or "the turn failed"
+            if error and error.get("retryable"):
+                wait = f" in {duration(math.ceil(error['retry_after']))}" if error.get("retry_after") else ""
+                why = f"{sentence(why)} Send the message again{wait} to retry."
+            return [line(f"error: {why}", "error")]
         case _:
             return [seam(f"the turn was interrupted{': ' + why if why else ''}")]
 

@@ -129,9 +129,11 @@ def test_reasoning_and_text_are_two_blocks() -> None:
 def test_outcomes_are_said() -> None:
     """Failures, interruptions and limits each leave one clear line; a tool's failure names the outcome."""
     error = {"code": "provider_down", "message": "refused", "retryable": True}
-    assert play([*begun("q"), done("failed", error)])[-1] == "error: refused Send the message again to retry."
+    assert play([*begun("q"), done("failed", error)])[-1] == "error: refused. Send the message again to retry."
     later = {**error, "retry_after": 41.2}
-    assert play([*begun("q"), done("failed", later)])[-1] == "error: refused Send the message again in 42 s to retry."
+    assert play([*begun("q"), done("failed", later)])[-1] == "error: refused. Send the message again in 42 s to retry."
+    asking = {**error, "message": "is it running?", "retry_after": 3600}
+    assert play([*begun("q"), done("failed", asking)])[-1] == "error: is it running? Send the message again in 1 h to retry."
     assert play([*begun("q"), delta(0, "so fa"), done("cancelled")])[-3:] == ["so fa", "", "── interrupted ──"]
     assert play([*begun("q"), done("interrupted", error)])[-1] == "── the turn was interrupted: refused ──"
     assert play([*begun("q"), message("x", stop="length")])[-1] == "── the reply reached its length limit ──"

@@ -103,6 +103,13 @@ def test_failed_turn(home: Path, error: str, code: int) -> None:
     assert answer == (code, "half\n", f"agentctl: error: it failed with {error}\n")
 
 
+@pytest.mark.parametrize(("error", "hint"), [("rate_limited", ". Try again in 1 h 5 min."), ("provider_down", "")])
+def test_when_to_come_back(home: Path, error: str, hint: str) -> None:
+    """If it is known of a host that has too much to do; what is down may work at once."""
+    answer, _ = run(home, [Finish("failed", error, after=3899.5)], "hi")
+    assert answer == (1, "", f"agentctl: error: it failed with {error}{hint}\n")
+
+
 def test_failed_turn_as_json(home: Path) -> None:
     """The document says that it is an error and which; the exit code is the same."""
     answer, _ = run(home, [Finish("failed", "auth_failed")], "hi", "--output-format", "json")

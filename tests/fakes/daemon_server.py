@@ -56,10 +56,11 @@ class Log:
 
 @frozen
 class Finish:
-    """The end of the turn. `error`: its code."""
+    """The end of the turn. `error`: its code; `after`: seconds until it may be tried again."""
 
     outcome: str = "done"
     error: str = ""
+    after: float | None = None
     denials: int = 0
 
 
@@ -370,7 +371,8 @@ class FakeDaemon:
     def _finish(self, act: Finish) -> None:
         if self._draft:
             self._message("end" if act.outcome == "done" else "interrupted")
-        error = {"code": act.error, "message": f"it failed with {act.error}", "retryable": False} if act.error else None
+        said = {"code": act.error, "message": f"it failed with {act.error}", "retryable": False, "retry_after": act.after}
+        error = said if act.error else None
         usage = {"input": 2, "output": 3, "cached": 0, "reasoning": 0}
         ending = {"turn": 1, "outcome": act.outcome, "steps": self._step, "denials": act.denials}
         data = {**ending, "usage": usage, "error": error, "cost": 0.0125}
