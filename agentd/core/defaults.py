@@ -36,7 +36,7 @@ READING_COMMANDS = _rules(
     """
     ls pwd cat head tail wc file stat du df tree nl od xxd hexdump strings cmp diff comm sort uniq cut paste tr fold column expand
     grep egrep fgrep rg ag fd find locate which whereis type basename dirname realpath readlink date cal uname id whoami groups
-    hostname nproc free uptime ps echo printf true false test [ : cd seq sleep expr jq yq md5sum sha1sum sha256sum cksum
+    hostname nproc free uptime ps echo printf true false test [ [[ : cd seq sleep expr jq yq md5sum sha1sum sha256sum cksum
     base64 awk sed read exit wait tac rev
     timeout nice nohup time env command xargs
     bash: -c

@@ -312,6 +312,8 @@ _NPM_OPTIONS = names("""
 
 def _find(run: Run) -> None:
     texts, at = run.texts, 0
+    if any(word.glob and word.text[:1] in "*?[" for word in run.args):
+        raise Unclear("find: a pattern that may stand for an option")
     while at < len(texts) and texts[at] in ("-H", "-L", "-P"):
         at += 1
     start = at
@@ -331,8 +333,6 @@ def _find(run: Run) -> None:
             at = end + 1
         elif text in ("-delete", "-fls", "-fprint", "-fprint0", "-fprintf", "-files0-from", "-f"):
             raise Unclear(f"find: {text}")
-        elif run.args[at - 1].glob and text[:1] in "*?[":
-            raise Unclear("find: a pattern that may stand for an option")
         elif text in ("-newer", "-samefile", "-anewer", "-cnewer") or text.startswith("-newer"):
             run.reads(run.args[at : at + 1])
 

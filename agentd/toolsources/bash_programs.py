@@ -129,9 +129,9 @@ def _sed(run: Run) -> None:
     (run.writes if changes else run.reads)(files)
 
 
-def _interpreter(code: str, values: str, plain: str = "") -> Program:
+def _interpreter(code: str, values: str, plain: str = "", alone: str = "\0") -> Program:
     """A language: it may run a file, or a module, not a text or what it is fed. `code`: letters that take a text, or load it;
-    `values`: that take a word; `plain`: the long options that are known."""
+    `values`: that take a word; `plain`: the long options that are known; `alone`: one that needs no file."""
 
     def program(run: Run) -> None:
         at = 0
@@ -144,6 +144,8 @@ def _interpreter(code: str, values: str, plain: str = "") -> Program:
             if any(letter in text[1:] for letter in code) if text[1:2] != "-" else text[2:].partition("=")[0] not in plain.split():
                 raise Unclear(f"{run.name}: the option {text[:40]}")
             at += 2 if text[1:] in list(values) else 1
+        if at >= len(run.args) and alone in run.texts:
+            return
         if at >= len(run.args) or run.texts[at] in ("-", "/dev/stdin") or run.args[at].glob:
             raise Unclear(f"{run.name}: what it runs is not in its arguments")
         run.strays()
@@ -305,7 +307,7 @@ PROGRAMS: Mapping[str, Program] = {
     "python": _interpreter("c", "WXm"),
     "python3": _interpreter("c", "WXm"),
     "pypy3": _interpreter("c", "WXm"),
-    "node": _interpreter("eprC", "", "test watch enable-source-maps no-warnings trace-warnings"),
+    "node": _interpreter("eprC", "", "test watch enable-source-maps no-warnings trace-warnings", alone="--test"),
     "perl": _interpreter("eEiIMmnpdDx", ""),
     "ruby": _interpreter("erIpnix", ""),
     "ts-node": _interpreter("eprCO", ""),

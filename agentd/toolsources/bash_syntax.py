@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 _LONGEST = 64 * 1024
-_COMMANDS, _DIRECTORIES, _DEPTH = 50, 8, 40
+_COMMANDS, _DIRECTORIES, _DEPTH, _SHELLS = 50, 8, 40, 4
 _STREAMS = frozenset({"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr"})
 """Files that a redirection may name without touching any."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
@@ -55,14 +55,15 @@ class Where:
 
 @frozen
 class After:
-    """Where the shell may be when a command succeeded, and when it failed."""
+    """Where the shell may be when a command succeeded, and when it failed; `certain`: it is not expected to fail."""
 
     success: Where
     failure: Where
+    certain: bool = False
 
     @property
     def either(self) -> Where:
-        return self.success | self.failure
+        return self.success if self.certain else self.success | self.failure
 
 
 def _same(where: Where) -> After:
@@ -78,25 +79,27 @@ class _Reading:
     accesses: list[Access] = Factory(list)
     commands: int = 0
     depth: int = 0
+    moved_only: bool = True  # nothing was done yet but changing the directory: what is there is what was there
 
     def script(self, text: str, where: Where) -> None:
         """Note what a shell would do with `text`."""
+        self.depth += 1
         try:
             if len(text) > _LONGEST:
                 raise Unclear("it is longer than 64 KiB")
-            if self.depth >= 4:
+            if self.depth > _SHELLS:
                 raise Unclear("shells within shells")
             lexed = lex(text)
-            self.depth += 1
-            walk = _Walk(self, lexed)
             root = _parser().parse(lexed.masked.encode()).root_node
             if root.has_error:
                 raise Unclear("it cannot be parsed")
+            walk = _Walk(self, lexed)
             walk.node(root, where)
             walk.finish()
-            self.depth -= 1
         except Unclear as reason:
             self.unclear(str(reason))
+        finally:
+            self.depth -= 1
 
     def unclear(self, reason: str) -> None:
         self.accesses.append(Access(kind="unclear", target=reason))
@@ -112,7 +115,12 @@ class _Reading:
             self.accesses += meaning.accesses
             self._inner(meaning)
             entered += [meaning.enters] if meaning.enters is not None else []
-        return After(Where(tuple(dict.fromkeys(entered))), where) if entered else _same(where)
+        if not entered:
+            self.moved_only = False
+            return _same(where)
+        there = Where(tuple(dict.fromkeys(entered)))
+        certain = self.moved_only and all(os.access(cwd, os.X_OK) and os.path.isdir(cwd) for cwd in entered)
+        return After(there, where, certain)
 
     def _inner(self, meaning: Meaning) -> None:
         for words, cwd in meaning.commands:
@@ -123,11 +131,15 @@ class _Reading:
 
 @define
 class _Walk:
-    """One text's grammar. Every token is to be used once (`used`); what is left over was read differently by the two readers."""
+    """One text's grammar. Every token is to be used once (`used`); what is left over was read differently by the two readers.
+
+    `variables`: of loops, with their present values; `here`: the directory in which words are expanded.
+    """
 
     reading: _Reading
     lexed: Lexed
-    variables: dict[str, str] = Factory(dict)
+    variables: dict[str, Word] = Factory(dict)
+    here: Word = Factory(lambda: Word("", opaque=True))
     used: set[int] = field(factory=set)
     depth: int = 0
 
@@ -143,10 +155,14 @@ class _Walk:
         if len(where.cwds) > _DIRECTORIES or self.depth > _DEPTH:
             raise Unclear("it is too deeply nested, or changes its directory too often")
         self.depth += 1
+        self.stand(where)
         try:
             return handler(self, node, where, fed)
         finally:
             self.depth -= 1
+
+    def stand(self, where: Where) -> None:
+        self.here = Word(where.cwds[0], opaque=len(where.cwds) > 1)
 
     # --- sequences ---------------------------------------------------------------------------------------------------------
 
@@ -253,10 +269,7 @@ class _Walk:
         kept, everywhere = set(self.used), where
         for value in values:
             self.used = set(kept)
-            if value.glob or value.opaque:
-                self.variables.pop(name, None)
-            else:
-                self.variables[name] = value.text
+            self.variables[name] = value
             everywhere |= self.node(body, everywhere, fed=fed).either
         self.variables.pop(name, None)
         return _same(everywhere)
@@ -321,6 +334,7 @@ class _Walk:
     def redirect(self, token: Token, target: Token, where: Where) -> None:
         if token.text in ("<<", "<<-"):
             return
+        self.stand(where)
         word = self.word(target)
         if token.text == "<<<":
             return
@@ -370,6 +384,7 @@ class _Walk:
             value = self.value(piece)
             text.append(value if value is not None else f"${piece.text}")
             opaque |= value is None
+            glob |= piece.variable and piece.text in self.variables and self.variables[piece.text].glob
             glob |= not piece.quoted and value is not None and any(letter in value for letter in "*?[")
         alone = token.text in ("[", "[[")
         return Word("".join(text), glob=glob and not alone, opaque=opaque, assigns=_ASSIGNMENT.match(token.text) is not None)
@@ -377,11 +392,13 @@ class _Walk:
     def value(self, piece: Piece) -> str | None:
         if not piece.variable:
             return piece.text
-        known: Mapping[str, str] = {"HOME": self.reading.home, **self.variables}
-        value = known.get(piece.text)
+        known = {"HOME": Word(self.reading.home), "PWD": self.here, **self.variables}
+        word = known.get(piece.text)
+        value = word.text if word and not word.opaque else None
         if value is None and piece.text not in ("?", "#", "$", "!") and not is_name(piece.text):
             raise Unclear(f"the variable {piece.text}")
-        if value is not None and not piece.quoted and (not value or any(letter.isspace() for letter in value)):
+        several = not value or any(letter.isspace() for letter in value) or (word is not None and word.glob)
+        if value is not None and not piece.quoted and several:
             raise Unclear(f"the variable {piece.text} would become several words")
         return value
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agentd.core.permit import Judgement, Policy, decide, of_lists
+from agentd.ports import ToolSpec
 from agentd.toolsources.bash_syntax import accesses_of
+from tests.toolsources.shell_strings import HOSTILE, ORDINARY, RULES
 
 HOME = "/home/somebody"
 
@@ -94,3 +97,32 @@ def test_a_link_out_of_the_workspace_is_seen(workspace: str) -> None:
 def test_what_is_not_understood_is_said(workspace: str, command: str) -> None:
     """It is unclear, whatever else is in it."""
     assert told(command, workspace)[-1] == "?"
+
+
+# --- past the rules, and without a question ---------------------------------------------------------------------------------------
+
+SHELL = ToolSpec(name="shell", description="", parameters={})
+
+
+def judged(command: str, workspace: str, *rules: str) -> Judgement:
+    policy = Policy(roots=(workspace,), home=HOME, rules=of_lists(rules, scope="user"))
+    return decide(policy, SHELL, accesses_of(command, workspace, (workspace,), HOME))
+
+
+def test_there_are_enough_of_them() -> None:
+    """Each is there once."""
+    assert len(HOSTILE) == len(set(HOSTILE)) >= 800
+    assert len(ORDINARY) == len(set(ORDINARY)) >= 140
+
+
+@pytest.mark.parametrize("command", HOSTILE, ids=range(len(HOSTILE)))
+def test_nothing_slips_past_a_rule(workspace: str, command: str) -> None:
+    """With rules that allow five commands whatever their arguments, it is asked about all the same."""
+    assert judged(command, workspace, *RULES).verdict != "allow"
+
+
+@pytest.mark.parametrize("command", ORDINARY, ids=range(len(ORDINARY)))
+def test_ordinary_work_is_not_asked_about(workspace: str, command: str) -> None:
+    """In mode default, with no rule of the user's."""
+    found = judged(command, workspace)
+    assert (found.verdict, found.why) == ("allow", found.why)
