@@ -24,6 +24,7 @@ from agentd.core.permit import Policy, of_lists
 from agentd.core.prompt import Facts
 from agentd.core.pulls import Pulls
 from agentd.core.router import Router
+from agentd.core.session_tools import SessionTools
 from agentd.core.settings import Settings
 from agentd.daemon import Daemon, Parts, Process
 from agentd.heartbeat import Heartbeat
@@ -42,6 +43,7 @@ from agentd.toolsources.files import FileTools, ripgrep
 from agentd.toolsources.functions import FunctionTools
 from agentd.toolsources.sandbox.bubblewrap import Bubblewrap
 from agentd.toolsources.shell.tools import ShellTools
+from agentd.toolsources.web import WebTools
 from agentd.wiring_models import aliases_of
 from agentd.wiring_providers import Providers
 from agentwire import __version__
@@ -85,7 +87,7 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
         providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
         latest = _Latest(config)
-        walls = Bubblewrap(os.path.expanduser("~"), config.paths.cache, lambda: latest.config.sandbox.mode)
+        walls = Bubblewrap(config.paths.cache, lambda: latest.config.sandbox.mode)
         spawner = TrioSpawner(umask=umask, walls=walls)
         sources: list[ToolSource] = [
             FileTools(spawner, umask=umask, ripgrep=ripgrep.find()),
@@ -131,7 +133,12 @@ def _assemble(
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
     current, pulls = _Current(latest, router, providers), Pulls(providers.pullers)
-    sources = [*sources, ShellTools(spawner, lambda: current.tools.timeout)]
+    sources = [
+        *sources,
+        ShellTools(spawner, lambda: current.tools.timeout),
+        WebTools(lambda: current.tools.private_hosts),
+        SessionTools(store, lambda session: core.sessions.handles(session)),
+    ]
     core = assemble(
         store=store,
         models=router,

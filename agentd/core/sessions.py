@@ -21,6 +21,7 @@ from agentd.core import loading
 from agentd.core.accounts import Accounts
 from agentd.core.agent_loop import AgentLoop
 from agentd.core.bus import Bus
+from agentd.core.history import blobs_of
 from agentd.core.jobs import Background
 from agentd.core.live import Live, unknown_session
 from agentd.core.state import SessionState
@@ -156,6 +157,11 @@ class Sessions:
     @property
     def loaded(self) -> tuple[Live, ...]:
         return tuple(self._lives.values())
+
+    def handles(self, session: str) -> frozenset[str]:
+        """The blobs that the messages of a loaded session name."""
+        live = self._lives.get(session)
+        return blobs_of(live.state.messages) if live else frozenset()
 
     def unload(self, live: Live) -> None:
         """Forget an idle session; the next who opens it loads it again."""
