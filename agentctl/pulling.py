@@ -13,7 +13,7 @@ import time
 from agentctl.client import Client
 from agentctl.output import Output, size
 from agentctl.text import one_line
-from agentwire.errors import BY_CODE, AgentError
+from agentwire.errors import BY_CODE, AgentError, Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ _WINDOW = 5.0  # seconds over which the speed is measured
 def follow(client: Client, model: str, out: Output) -> None:
     """Returns once `model` is there.
 
-    *Errors*: the AgentError that the pull failed with. Ctrl-C leaves the pull to the daemon, and says so.
+    *Errors*: the AgentError that the pull failed with, Unreachable if the daemon ended meanwhile. Ctrl-C leaves the pull to the
+    daemon, and says so.
     """
     line, number = _Line(out, model), 0
     try:
@@ -39,6 +40,11 @@ def follow(client: Client, model: str, out: Output) -> None:
                 raise BY_CODE.get(told["error"]["code"], AgentError)(told["error"]["message"])
             line.show(told)
             select.select([], [], [], TICK)
+    except Unreachable:
+        raise Unreachable(
+            f"the daemon ended while {model} was fetched; `agentctl model pull {model}` goes on from what its host has, "
+            "and `agentctl daemon logs` may say why"
+        ) from None
     except KeyboardInterrupt:
         line.clear()
         out.note(f"{model} is still being fetched; `agentctl model pull {model}` shows how far it is")

@@ -25,6 +25,7 @@ agentctl daemon logs -f
 agentctl daemon run              in the foreground; Ctrl-C stops it"""
 _FOLLOW_SECONDS = 0.1
 _BLOCK = 64 * 1024
+_IN_ONE_LINE = 2  # keys; more of them are a list
 
 
 def parser() -> ArgumentParser:
@@ -112,7 +113,10 @@ def _reload(paths: Paths, args: Namespace, out: Output) -> int:
         return 0
     waiting = answer["needs_restart"]
     counts = [key for key in answer["changed"] if key not in waiting]
-    out.say(f"new values count: {', '.join(counts)}" if counts else "nothing new counts")
+    if len(counts) > _IN_ONE_LINE:
+        out.say("\n  ".join(("new values count:", *counts)))
+    else:
+        out.say(f"new values count: {', '.join(counts)}" if counts else "nothing new counts")
     return 0
 
 

@@ -9,6 +9,7 @@ from agentctl.output import RED, YELLOW, Output, counted, duration, size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
     from typing import Any
 
     from agentwire.paths import Paths
@@ -41,9 +42,11 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
     out.say(f"sessions  {status['sessions']}, {status['running']} running; {counted(status['clients'], 'client')}")
     out.say(f"storage   {storage['path']}, {size(storage['bytes'])}")
     out.say(f"memory    {size(status['rss'])}")
+    circuits = status.get("circuits", ())
     for provider in status["providers"]:
-        out.say(f"provider  {provider['name']}: {provider['state']}" + (f", {provider['detail']}" if provider["detail"] else ""))
-    for circuit in status.get("circuits", ()):
+        detail = f", {provider['detail']}" if provider["detail"] else ""
+        out.say(f"provider  {provider['name']}: {_state(provider, circuits)}{detail}")
+    for circuit in circuits:
         left = f" for {duration(circuit['seconds'])}" if circuit["state"] == "open" else ""
         why = f"{circuit['code'].replace('_', ' ')}: {circuit['reason']}"
         out.say(f"circuit   {circuit['target']}: {circuit['state']}{left} ({why})", YELLOW)
@@ -62,3 +65,13 @@ def show(status: dict[str, Any], out: Output, *, as_json: bool) -> None:
         )
     for warning in status["warnings"]:
         out.say(f"warning   {warning}", YELLOW)
+
+
+def _state(provider: dict[str, Any], circuits: Sequence[dict[str, Any]]) -> str:
+    """What is ready in itself is not asked all the same while its circuit is open, or not each of its models with each key."""
+    name, state = provider["name"], provider["state"]
+    left = [circuit["target"] for circuit in circuits if circuit["state"] == "open"]
+    if state in ("ready", "idle") and name in left:
+        return "left alone"
+    in_part = state in ("ready", "idle") and any(target.startswith((f"{name}/", f"{name}#")) for target in left)
+    return f"{state} in part" if in_part else str(state)

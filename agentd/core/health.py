@@ -22,6 +22,7 @@ from agentwire.errors import (
     AuthFailed,
     BadRequest,
     ContextTooLong,
+    NotFound,
     OutOfCredit,
     ProviderDown,
     ProviderError,
@@ -209,7 +210,8 @@ class Health:
         if asked <= LONGEST_WAIT:
             circuit.bound = max(circuit.bound, now + asked)
         circuit.opened, circuit.closed = self._attempts, False
-        circuit.code, circuit.reason = error.code, error.message[:_REASON]
+        circuit.code = NotFound.code if action is _NO_SUCH_MODEL else error.code
+        circuit.reason = error.message[:_REASON]
         return target
 
     def renewed(self, provider: str) -> None:

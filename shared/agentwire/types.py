@@ -472,7 +472,8 @@ class StoreInfo:
 class CircuitStatus:
     """Something the router leaves alone for a while: a provider, one of its keys (`openai#2`), or a model (`openai/x`).
 
-    `state`: open (not asked), half-open (one request may try). `seconds`: until it may be tried. `code`: of the error that did it.
+    `state`: open (not asked), half-open (one request may try). `seconds`: until it may be tried. `code`: of the error that did it,
+    `not_found` if its host does not have the model.
     """
 
     target: str

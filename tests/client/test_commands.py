@@ -16,7 +16,7 @@ from agentctl.main import COMMANDS, choose
 from tests.client.cli import agentctl, end, start
 from tests.fakes.daemon_server import FakeDaemon
 
-STATUS = {
+STATUS: dict[str, Any] = {
     "pid": 4711,
     "boot": "b1",
     "version": "0.1.0",
@@ -136,6 +136,37 @@ def test_status(home: Path) -> None:
         "odd",
     ):
         assert said in text
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "nothing new counts\n"), (2, "new values count: a.0, a.1\n")])
+def test_reload_of_little(home: Path, count: int, said: str) -> None:
+    answer = {"changed": [f"a.{number}" for number in range(count)], "needs_restart": []}
+    with FakeDaemon(home, answers={**ANSWERS, "daemon/reload": answer}):
+        assert agentctl(home, "daemon", "reload").out == said
+
+
+def test_reload_of_much(home: Path) -> None:
+    """Each key has its line; what waits for a restart is not among them."""
+    answer = {"changed": ["a.0", "a.1", "a.2", "a.3"], "needs_restart": ["a.1"]}
+    with FakeDaemon(home, answers={**ANSWERS, "daemon/reload": answer}):
+        assert agentctl(home, "daemon", "reload").out == "new values count:\n  a.0\n  a.2\n  a.3\n"
+
+
+def test_what_is_left_alone_is_not_ready(home: Path) -> None:
+    """An open circuit is seen at its provider, too: of all of it, or of a key or a model."""
+    names = ("openai", "qwen", "deepseek", "ollama", "open")
+    providers = [{"name": name, "state": "ready", "detail": ""} for name in names]
+    circuit = STATUS["circuits"][0]
+    circuits = [{**circuit, "target": "deepseek"}, {**circuit, "target": "ollama/x"}, *STATUS["circuits"]]
+    with FakeDaemon(home, answers={"daemon/status": {**STATUS, "providers": providers, "circuits": circuits}}):
+        lines = agentctl(home, "status").out.splitlines()
+    assert [line.removeprefix("provider  ") for line in lines if line.startswith("provider")] == [
+        "openai: ready in part",
+        "qwen: ready",
+        "deepseek: left alone",
+        "ollama: ready in part",
+        "open: ready",
+    ]
 
 
 def test_daemon_status_starts_nothing(home: Path) -> None:

@@ -78,6 +78,18 @@ def test_a_name_without_provider(home: Path) -> None:
     assert "is it ollama/llama3.2?" in answer.err
 
 
+def test_the_daemon_is_killed(home: Path) -> None:
+    """Said with what to do about it: the pull went with the daemon, what was fetched did not."""
+    with FakeDaemon(home, answers={"model/pull": PULL[:1]}):
+        process = start(home, "model", "pull", MODEL)
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"fetching {MODEL}\n".encode()
+    answer = end(process)
+    assert answer.code == 3
+    assert f"the daemon ended while {MODEL} was fetched" in answer.err
+    assert f"`agentctl model pull {MODEL}` goes on" in answer.err
+
+
 @pytest.mark.slow
 def test_interrupted(home: Path) -> None:
     """Ctrl-C leaves the pull to the daemon, and says so; exit 130."""

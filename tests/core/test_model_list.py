@@ -146,7 +146,7 @@ async def test_models_that_fail_say_so(autojump_clock: trio.testing.MockClock) -
         await bench.ask("a/two")
     assert [(info.id, info.health) for info in await listing(bench).models(False)] == [
         ("a/one", ""),
-        ("a/two", "open: bad_request"),
+        ("a/two", "open: not_found"),
     ]
 
 
