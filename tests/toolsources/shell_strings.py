@@ -567,6 +567,9 @@ ls <<< $(rm x)
 ls <<< "$(rm x)"
 ls {x}> y
 ls 10> y
+ls<&-rm x
+ls >&-rm
+ls >&1-rm
 echo x | tee /etc/x
 echo x | tee -a ~/.bashrc
 echo x | tee .git/hooks/x
