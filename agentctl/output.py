@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 BOLD, DIM, RED, YELLOW = "1", "2", "31", "33"
+_LEAST, _LEAST_CUT = 20, 8  # columns of a terminal that the last cell of a row keeps, and one that yields
 
 
 class Output:
@@ -83,10 +84,13 @@ class Output:
         """Why the command ends with an error: one line."""
         self._err(f"agentctl: {self._styled('error:', RED, error=True)} {one_line(text, 4000)}")
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Container[int] = ()) -> None:
+    def table(
+        self, header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Container[int] = (), yields: Sequence[int] = ()
+    ) -> None:
         """Aligned columns with a header on a terminal, tab-separated values in a pipe. Values are strangers' text.
 
-        `right`: the columns of numbers.
+        `right`: the columns of numbers. `yields`: those that are cut, in this order, where a row would not fit; the last column,
+        which is cut to the room that is left, then has lines of its own.
         """
         cells = [[one_line(value, 1000) for value in row] for row in rows]
         if not self.tty:
@@ -94,10 +98,25 @@ class Output:
                 print("\t".join(row))
             return
         widths = [max(map(_columns, column)) for column in zip(header, *cells, strict=True)]
-        room = os.get_terminal_size(sys.stdout.fileno()).columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        room = columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        if yields and room < min(widths[-1], _LEAST):
+            self._narrow(header, cells, _cut(widths[:-1], yields, columns), right)
+            return
         self.say(_aligned(header, widths, right), BOLD)
         for row in cells:
-            self.say(_aligned([*row[:-1], one_line(row[-1], max(room, 20))], widths, right))
+            self.say(_aligned([*row[:-1], one_line(row[-1], max(room, _LEAST))], widths, right))
+
+    def _narrow(self, header: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int], right: Container[int]) -> None:
+        """The last column of each row, whole, on lines of its own below it."""
+        from textwrap import wrap
+
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        self.say(_aligned(header[:-1], widths, right), BOLD)
+        for *row, last in cells:
+            self.say(_aligned([one_line(value, width) for value, width in zip(row, widths, strict=True)], widths, right))
+            for line in wrap(last, max(columns, 2 * _LEAST), initial_indent="    ", subsequent_indent="    "):
+                self.say(line, DIM)
 
     def _err(self, text: str) -> None:
         sys.stdout.flush()
@@ -145,6 +164,15 @@ def explained(error: AgentError) -> str:
 
 def _is_tty(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
+
+
+def _cut(widths: Sequence[int], yields: Sequence[int], columns: int) -> list[int]:
+    """The widths of a row that fits, if those that yield are wide enough for it."""
+    cut, over = list(widths), sum(widths) + 2 * (len(widths) - 1) - columns
+    for column in yields:
+        less = max(min(over, cut[column] - _LEAST_CUT), 0)
+        cut[column], over = cut[column] - less, over - less
+    return cut
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int], right: Container[int]) -> str:

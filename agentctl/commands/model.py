@@ -66,11 +66,12 @@ def _list(paths: Paths, args: Namespace) -> int:
         out.document(found)
         return 0
     shown = found if args.all or args.filter or not out.tty else _first(found)
-    out.table(("MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE", "NOTE"), map(_row, shown), right=(1, 2, 3))
+    out.table(("MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE", "NOTE"), map(_row, shown), right=(1, 2, 3), yields=(5, 0))
     if len(shown) < len(found):
         out.note(f"and {len(found) - len(shown)} more; --all shows them, and so does a part of their name")
     if out.tty and shown:
-        out.note("PRICE in $ for a million tokens, in/out; CAN T tools, I images, F files, S schemas, R reasoning, small: emulated")
+        out.note("PRICE in $ for a million tokens, in/out")
+        out.note("CAN T tools, I images, F files, S schemas, R reasoning, small: emulated")
     return 0
 
 

@@ -94,8 +94,21 @@ def test_a_terminal_of_100_columns(home: Path) -> None:
     with FakeDaemon(home, answers={"model/list": {"models": MODELS}}):
         lines = on_a_terminal(home, "model", "list")
     assert lines[0].split() == ["MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE", "NOTE"]
-    assert max(map(len, lines[:-1])) <= 100
+    assert max(map(len, lines)) <= 100
     assert "T tools" in lines[-1]
+
+
+@pytest.mark.parametrize("columns", [60, 70, 80])
+def test_a_narrow_terminal(home: Path, columns: int) -> None:
+    """No row wraps: notes have their own lines, states are cut before names are."""
+    long = model(f"lab/{'x' * 60}", health="open: provider_overloaded", note="slow")
+    with FakeDaemon(home, answers={"model/list": {"models": [*MODELS, long]}}):
+        lines = on_a_terminal(home, "model", "list", columns=columns)
+    assert lines[0].split() == ["MODEL", "CONTEXT", "OUTPUT", "PRICE", "CAN", "STATE"]
+    assert max(map(len, lines[:-1])) <= columns
+    assert lines[1].startswith("fast ") and lines[2] == "    openai/gpt-6.1-terra, qwen/max (failover)"
+    assert any("xxx…" in line and "provide…" in line for line in lines)
+    assert "    cannot reach 127.0.0.1:11434" in lines
 
 
 def test_filter_and_refresh(home: Path) -> None:
@@ -115,10 +128,10 @@ def test_long_lists(home: Path) -> None:
         few = on_a_terminal(home, "model", "list")
         everything = on_a_terminal(home, "model", "list", "--all")
         assert len(agentctl(home, "model", "list").out.splitlines()) == 202
-    assert len(few) == 1 + 14 + 2
+    assert len(few) == 1 + 14 + 3
     assert any(line.startswith("ollama/") for line in few)
-    assert "188 more" in few[-2]
-    assert len(everything) == 1 + 202 + 1
+    assert "188 more" in few[-3]
+    assert len(everything) == 1 + 202 + 2
 
 
 # --- test-model -------------------------------------------------------------------------------------------------------------------
