@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import trio
 from attrs import Factory, frozen
@@ -15,8 +15,7 @@ from agentd.ports import Process, Profile, Sandbox, Spawner
 from agentd.toolsources.files.arguments import Grep
 from agentd.toolsources.files.ignoring import VCS
 from agentd.toolsources.files.matches import Hit, Report
-from agentd.toolsources.files.patterns import Pattern
-from agentd.toolsources.files.searching import SECONDS, SLOW
+from agentd.toolsources.files.searching import SECONDS, SLOW, Search
 from agentwire.errors import ToolError
 
 _COLUMNS = 4096  # bytes of a line that it gives: more than is shown
@@ -48,9 +47,7 @@ class Ripgrep:
     environment: Mapping[str, str]
     sandbox: Sandbox | None
 
-    async def run(
-        self, wanted: Grep, top: str, name: str, files: Pattern | None, hidden: Callable[[str], bool], report: Report
-    ) -> None:
+    async def run(self, search: Search, top: str, name: str, report: Report) -> None:
         """Search the directory at the real path `top`, or just the file `name` in it.
 
         Error handling: UnsupportedError, with nothing in the report, if the expression is one that ripgrep does not know, or it
@@ -58,8 +55,8 @@ class Ripgrep:
         """
         try:
             with trio.move_on_after(SECONDS) as slow:
-                async with self.spawner.start(self._command(wanted, f"./{name}"), self._profile(top)) as process:
-                    await self._take(process, _Sieve(wanted, top, files, hidden, report))
+                async with self.spawner.start(self._command(search.wanted, f"./{name}"), self._profile(top)) as process:
+                    await self._take(process, _Sieve(search, top, report))
         except ToolError as error:
             raise UnsupportedError from error
         if slow.cancelled_caught:
@@ -92,20 +89,18 @@ class Ripgrep:
 class _Sieve:
     """What of its output goes into the report. `seen`: files, and whether they are wanted."""
 
-    wanted: Grep
+    search: Search
     top: str
-    files: Pattern | None
-    hidden: Callable[[str], bool]
     report: Report
     seen: dict[str, bool] = Factory(dict)
 
     @property
     def end(self) -> bytes:
-        return b"\0" if self.wanted.mode == "files" else b"\n"
+        return b"\0" if self.search.wanted.mode == "files" else b"\n"
 
     def take(self, line: bytes) -> bool:
         """False when the report wants no more."""
-        hit = _hit(line, self.wanted)
+        hit = _hit(line, self.search.wanted)
         if hit is None:
             return True
         if hit.path not in self.seen:
@@ -113,7 +108,8 @@ class _Sieve:
         return not self.seen[hit.path] or self.report.add(hit)
 
     def _wants(self, path: str) -> bool:
-        return (self.files is None or self.files.matches(path)) and not self.hidden(f"{self.top.rstrip('/')}/{path}")
+        files, hidden = self.search.files, self.search.hidden
+        return (files is None or files.matches(path)) and not hidden(f"{self.top.rstrip('/')}/{path}")
 
 
 def _hit(line: bytes, wanted: Grep) -> Hit | None:

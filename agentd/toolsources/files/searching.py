@@ -50,7 +50,7 @@ class Search:
                     return
             with explained(path):
                 self._directory(path, expression, report, deadline)
-        except (TookTooLongError, TimeoutError):
+        except TookTooLongError:
             report.note = SLOW
 
     def _expression(self) -> Any:
@@ -114,16 +114,14 @@ class _File:
                     before.append(hit)
 
     def _worth(self, text: str) -> bool:
-        if _NOT_IN_BLOCKS.search(self.wanted.pattern):
-            return True
-        return self.expression.search(text, timeout=self._seconds, concurrent=True) is not None
+        """Whether a line of the text may match."""
+        return _NOT_IN_BLOCKS.search(self.wanted.pattern) is not None or self._matches(text)
 
-    def _matches(self, line: str) -> bool:
-        return self.expression.search(line, timeout=self._seconds, concurrent=True) is not None
-
-    @property
-    def _seconds(self) -> float:
-        return min(_LINE_SECONDS, self.deadline.left)
+    def _matches(self, text: str) -> bool:
+        try:
+            return self.expression.search(text, timeout=min(_LINE_SECONDS, self.deadline.left), concurrent=True) is not None
+        except TimeoutError:  # an OSError, of which files may have others
+            raise TookTooLongError from None
 
     def _blocks(self) -> Iterator[str]:
         """The text in pieces of whole lines, without the last newline and with "\\n" alone; nothing of a binary file."""

@@ -8,12 +8,14 @@ and must be read again. So no change is made twice, and a turn that was cut off 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import trio
+from attrs import evolve
 
 from agentd.ports import Place, Spawner, ToolContext, ToolOutcome
 from agentd.toolsources.arguments import structured
@@ -35,6 +37,8 @@ from agentwire.types import Access, AccessKind, Image, ResultPart, Text
 _AT_ONCE = 8  # threads; a file system that hangs takes one for each call that was cancelled on it
 
 T = TypeVar("T")
+
+_LINE_END = re.compile(r"\n|(?<!\\)(?:\\\\)*\\n")
 
 _ARGUMENTS: dict[str, Any] = {"read": Read, "write": Write, "edit": Edit, "glob": Glob, "grep": Grep}
 
@@ -123,16 +127,20 @@ class FileTools:
 
     async def _grep(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         wanted, path = structured(arguments, Grep), _planned("read", context)
-        files = compile_pattern(wanted.glob) if wanted.glob else None
+        if _LINE_END.search(wanted.pattern):
+            raise ToolError("pattern matches within a line: search for one line of it, and read the file there")
         top, name = await self._looked(_split, path)
+        if name:  # that file is wanted, whatever it is called
+            wanted = evolve(wanted, glob="")
         report = Report(wanted, _prefix(top, context))
+        search = Search(wanted, _nothing if name else context.hidden, compile_pattern(wanted.glob) if wanted.glob else None)
         try:
             if self._ripgrep is None:
                 raise UnsupportedError
-            ripgrep = Ripgrep(self._ripgrep, self._spawner, built(context.environment, context.call), context.sandbox)
-            await ripgrep.run(wanted, top, name, files, context.hidden, report)
+            environment = built(context.environment, context.call)
+            await Ripgrep(self._ripgrep, self._spawner, environment, context.sandbox).run(search, top, name, report)
         except UnsupportedError:
-            await self._looked(Search(wanted, context.hidden, files).run, path, report, Deadline(SECONDS))
+            await self._looked(search.run, path, report, Deadline(SECONDS))
         return ToolOutcome(outcome="ok", parts=(Text(text=report.text),))
 
     async def _looked(self, function: Callable[..., T], *arguments: object) -> T:
@@ -146,6 +154,10 @@ def _prefix(top: str, context: ToolContext) -> str:
     if top == here:
         return ""
     return top[len(here) + 1 :] + "/" if top.startswith(f"{here}/") else top.rstrip("/") + "/"
+
+
+def _nothing(_path: str) -> bool:
+    return False
 
 
 def _split(path: str) -> tuple[str, str]:
