@@ -12,7 +12,6 @@ is in our group, and the kernel lets nobody outlive it.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -34,11 +33,11 @@ KILL_BOUND = 5.0  # seconds to wait for a killed child: only one stuck in the ke
 
 @frozen(kw_only=True)
 class Enclosed:
-    """A command with walls around it. `fds`: what it inherits. `report`: where the pid of the first process inside is told."""
+    """A command as it is started. `fds`: what it inherits. `walled`: its first child is the first process inside of walls."""
 
     argv: Sequence[str]
     fds: tuple[int, ...] = ()
-    report: int | None = None
+    walled: bool = False
 
 
 class Walls(Protocol):
@@ -144,7 +143,7 @@ def _launch(enclosed: Enclosed, profile: Profile, umask: int) -> _Child:
     except (OSError, ValueError) as error:
         raise ToolError(_explain(argv[0], profile.cwd, error)) from error
     try:
-        return _Child(popen, os.pidfd_open(popen.pid), enclosed.report)
+        return _Child(popen, os.pidfd_open(popen.pid), walled=enclosed.walled)
     except OSError as error:
         with popen:
             popen.kill()
@@ -175,11 +174,11 @@ def restore_library_path(environment: Mapping[str, str], *, frozen: bool) -> dic
 class _Child:
     """A `ports.Process`, with what its scope needs beyond that."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int, report: int | None) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], pidfd: int, *, walled: bool) -> None:
         self.pid = popen.pid
         self._popen = popen
         self._pidfd = pidfd
-        self._report = report
+        self._walled = walled
         self._inner: int | None = None  # a pidfd, of the first process inside of the walls
         self._stdin, self._stdout, self._stderr = (cast(FileIO, pipe) for pipe in (popen.stdin, popen.stdout, popen.stderr))
         for pipe in (self._stdin, self._stdout, self._stderr):
@@ -191,7 +190,6 @@ class _Child:
 
     async def go(self) -> None:
         ready = await self.receive(2)
-        self._look_inside()
         if ready != b"r\n":
             with trio.move_on_after(OUTPUT_GRACE):
                 await self.wait()
@@ -215,6 +213,7 @@ class _Child:
         while not self._stdout.closed:
             data = self._stdout.read(limit)
             if data is not None:
+                self._look_inside()
                 return data
             if self._over:
                 break
@@ -267,15 +266,12 @@ class _Child:
                 os.close(fd)
 
     def _look_inside(self) -> None:
-        """Take hold of the first process inside of the walls as soon as its pid has been told."""
-        if self._report is None:
-            return
-        with suppress(BlockingIOError):
-            told = re.search(rb'"child-pid": *(\d+)', os.read(self._report, 4096))
-            self._report = None
-            if told:
-                with suppress(ProcessLookupError):
-                    self._inner = os.pidfd_open(int(told[1]))
+        """Take hold of the first process inside of the walls, once there is one. Bubblewrap could tell its pid itself, but would
+        then be at work, and be killed with us, while that process waits for a word from it: and would wait for ever."""
+        if self._walled and self._inner is None:
+            with suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children") as children:
+                for pid in children.read().split()[:1]:
+                    self._inner = os.pidfd_open(int(pid))
 
     def _take_stderr(self) -> bool:
         """Keep what is there; False at the end of the pipe."""

@@ -90,17 +90,12 @@ class Bubblewrap:
             keep = self._keeping.ready(walls.keep, walls.write, over)
             walls = evolve(walls, read=(*walls.read, *tools, *_agent_socket(profile)), keep=keep)
         words = command(walls, ground, os.path.realpath(profile.cwd), look)
-        reading, writing = os.pipe()
-        over.callback(os.close, reading)
-        started.callback(os.close, writing)
-        os.set_blocking(reading, False)
-        fds = [writing]
-        words += ["--info-fd", str(writing)]
+        fds = []
         if not walls.whole:
             fds.append(os.open(_filter(), os.O_RDONLY | os.O_CLOEXEC))
             started.callback(os.close, fds[-1])
             words += ["--seccomp", str(fds[-1])]
-        return Enclosed(argv=[program, *words, "--", *gate(argv, profile)], fds=tuple(fds), report=reading)
+        return Enclosed(argv=[program, *words, "--", *gate(argv, profile)], fds=tuple(fds), walled=True)
 
     # --- whether it works ----------------------------------------------------------------------------------------------------
 
