@@ -50,25 +50,28 @@ class Client:
         self.initialized = {}
 
     @classmethod
-    def connect(cls, paths: Paths, *, start: bool = True, environ: Mapping[str, str] | None = None) -> Client:
+    def connect(
+        cls, paths: Paths, *, start: bool = True, environ: Mapping[str, str] | None = None, prompting: bool = True
+    ) -> Client:
         """Connects and shakes hands; with `start`, a daemon that is missing is started first.
 
-        With `environ` the daemon expects a prompt, and compares its configuration variables with ours
-        (`initialized["environment_differs"]`).
+        With `environ` the daemon compares its configuration variables with ours (`initialized["environment_differs"]`), and
+        expects a prompt, unless `prompting` is False.
         """
+        meaning = {} if environ is None else intent(environ, prompting=prompting)
         try:
-            return cls._greeted(_opened(paths, start=start), environ)
+            return cls._greeted(_opened(paths, start=start), meaning)
         except Unreachable as error:
             if not error.details.get("hung_up"):
                 raise
         # It was accepted by a daemon that was about to begin anew: the next one waits for us already, or is missing.
-        return cls._greeted(_opened(paths, start=start), environ)
+        return cls._greeted(_opened(paths, start=start), meaning)
 
     @classmethod
-    def _greeted(cls, sock: socket.socket, environ: Mapping[str, str] | None) -> Client:
+    def _greeted(cls, sock: socket.socket, meaning: Mapping[str, Any]) -> Client:
         client = cls(sock)
         try:
-            client._shake_hands(environ)
+            client._shake_hands(meaning)
         except BaseException:
             client.close()
             raise
@@ -124,8 +127,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _shake_hands(self, environ: Mapping[str, str] | None) -> None:
-        meaning = {} if environ is None else intent(environ)
+    def _shake_hands(self, meaning: Mapping[str, Any]) -> None:
         params = {"protocol": PROTOCOL, "client": "agentctl", "version": __version__, **meaning}
         try:
             self.initialized = self.call("initialize", params, timeout=HANDSHAKE_SECONDS)
@@ -228,12 +230,19 @@ def peer(sock: socket.socket) -> tuple[int, int]:
     return int.from_bytes(credentials[:4], sys.byteorder), int.from_bytes(credentials[4:8], sys.byteorder)
 
 
-def intent(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What `initialize` says of a client that will prompt: that, and fingerprints of its variables, which show no value."""
+def intent(environ: Mapping[str, str], *, prompting: bool = True) -> dict[str, Any]:
+    """What `initialize` says of a client: whether it will prompt, and fingerprints of its variables, which show no value."""
     from agentwire.environment import fingerprint
 
     salt = os.urandom(16).hex()
-    return {"prompting": True, "salt": salt, "environment": fingerprint(environ, salt)}
+    return {"prompting": prompting, "salt": salt, "environment": fingerprint(environ, salt)}
+
+
+def other_variables(initialized: Mapping[str, Any]) -> str:
+    """A warning if the daemon was started with other configuration variables than ours; else empty."""
+    names = ", ".join(initialized.get("environment_differs") or ())
+    told = f"the daemon was started with another value of {names}; `agentctl daemon restart` makes it use yours"
+    return told if names else ""
 
 
 def mismatch(reason: str, details: dict[str, Any]) -> VersionMismatch:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agentctl import arguments, blobs
 from agentctl.blobs import Attachment
+from agentctl.client import other_variables
 from agentctl.link import Link
 from agentctl.output import Output, explained
 from agentctl.turns import RECONNECTED, REPLACED, TurnResult, TurnText, failure
@@ -265,10 +266,8 @@ class Run:
 
 def greet(initialized: Mapping[str, Any], out: Output) -> None:
     """What the daemon has to say before the first prompt: a different environment, the embedded model."""
-    differs = initialized.get("environment_differs")
-    if differs:
-        names = ", ".join(differs)
-        out.warn(f"the daemon was started with another value of {names}; `agentctl daemon restart` makes it use yours")
+    if warning := other_variables(initialized):
+        out.warn(warning)
     if initialized.get("notice") and out.error_tty:
         out.note(out.safe(initialized["notice"]))
 

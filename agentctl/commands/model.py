@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from agentctl import arguments
-from agentctl.client import Client
+from agentctl.client import Client, other_variables
 from agentctl.output import Output
 from agentwire.errors import InvalidParams
 
@@ -59,7 +61,7 @@ def main(paths: Paths, args: Namespace) -> int:
 
 def _list(paths: Paths, args: Namespace) -> int:
     out = Output(args)
-    with Client.connect(paths) as client:
+    with _connected(paths, out) as client:
         models = client.call("model/list", {"refresh": args.refresh})["models"]
     found = [model for model in models if _matches(model, args.filter.casefold())]
     if args.json:
@@ -151,6 +153,14 @@ def _pull(paths: Paths, args: Namespace) -> int:
         raise InvalidParams(f"{args.model} names no provider; is it ollama/{args.model}?")
     from agentctl.pulling import follow
 
-    with Client.connect(paths) as client:
+    with _connected(paths, out) as client:
         follow(client, args.model, out)
     return 0
+
+
+def _connected(paths: Paths, out: Output) -> Client:
+    """Which hosts are asked, and with which keys, is the daemon's configuration: said if it is not what is set here."""
+    client = Client.connect(paths, environ=os.environ, prompting=False)
+    if warning := other_variables(client.initialized):
+        out.warn(warning)
+    return client

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from agentctl import arguments
-from agentctl.client import Client
+from agentctl.client import Client, other_variables
 from agentctl.output import DIM, RED, Output
 from agentwire.errors import AuthFailed, InvalidParams
 
@@ -45,7 +47,9 @@ def main(paths: Paths, args: Namespace) -> int:
     """Tries the models one after the other. Exits 41 if a key was refused, 1 if anything else failed."""
     out = Output(args)
     reports = []
-    with Client.connect(paths) as client:
+    with Client.connect(paths, environ=os.environ, prompting=False) as client:
+        if warning := other_variables(client.initialized):
+            out.warn(warning)
         for report in _reports(client, args, out):
             reports.append(report)
             if not args.json:

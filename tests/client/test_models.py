@@ -217,6 +217,21 @@ def test_no_such_model(home: Path) -> None:
     assert (said.code, "no model alias" in said.err) == (2, True)
 
 
+@pytest.mark.parametrize("command", [("model", "list"), ("test-model",), ("model", "pull", "ollama/x")])
+def test_variables_that_the_daemon_does_not_have(home: Path, command: tuple[str, ...]) -> None:
+    """A key that was exported after its start is not used: said here, too. No prompt will follow, so nothing is loaded for one."""
+    answers: dict[str, Any] = {
+        "model/list": {"models": MODELS},
+        "model/test": WELL,
+        "model/pull": {"pull": 1, "state": "done"},
+    }
+    with FakeDaemon(home, answers=answers, initialized={"environment_differs": ["OPENAI_API_KEY"]}) as daemon:
+        said = agentctl(home, *command, OPENAI_API_KEY="new")
+        assert [bool(asked["environment"]) and not asked["prompting"] for asked in daemon.asked("initialize")] == [True]
+    warning = "warning: the daemon was started with another value of OPENAI_API_KEY; `agentctl daemon restart` makes it use yours"
+    assert (said.code, said.err.splitlines()[0]) == (0, warning)
+
+
 # --- over a real daemon ----------------------------------------------------------------------------------------------------------
 
 RULES = [
