@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agentd.ports import Sandbox
+from agentd.toolsources.bash_words import Unclear, lex
 
 _NETWORK = re.compile(
     r"could not resolve|couldn't resolve|temporary failure (?:in name resolution|resolving)|name or service not known"
@@ -26,6 +27,18 @@ def hints(said: str, sandbox: Sandbox | None) -> list[str]:
     if not sandbox.whole and _READ_ONLY.search(said):
         found.append(_writable(sandbox))
     return found
+
+
+def leaves_behind(command: str) -> bool:
+    """Whether it starts something with `&` and does not wait: inside of walls nobody sees what the end of the shell has ended."""
+    if "&" not in command:
+        return False
+    try:
+        tokens = lex(command).tokens
+    except Unclear:
+        return False
+    started = any(token.kind == "operator" and token.text == "&" for token in tokens)
+    return started and not any(token.kind == "word" and token.text == "wait" for token in tokens)
 
 
 def _writable(sandbox: Sandbox) -> str:

@@ -94,12 +94,16 @@ def _jobs(context: ToolContext) -> Jobs:
 async def _output(jobs: Jobs, info: JobInfo, offset: int) -> str:
     data, begin, total = await jobs.output(info.number, offset)
     data = data[:_SHOWN]
-    remarks = [f"[job {_described(info)}]"]
-    if begin > max(offset, 0):
-        remarks.append(f"[its output begins at byte {begin:,}]" if offset < 0 else f"[what came before byte {begin:,} is not kept]")
-    more = f", of {total:,}: the rest from there" if begin + len(data) < total else ""
-    remarks.append(f"[read on at offset {begin + len(data)}{more}]")
-    return "\n".join([*filter(None, [readable(data).rstrip("\n")]), *remarks])
+    remarks = [f"job {_described(info)}"]
+    if offset >= 0 and begin > offset:
+        remarks.append(f"what came before byte {begin:,} is not kept")
+    elif offset < 0 < begin:
+        remarks.append(f"this begins at byte {begin:,}")
+    if offset > 0 and not data:
+        remarks.append("nothing new")
+    end = begin + len(data)
+    remarks.append(f"read on at offset {end}" + (f", of {total:,}" if end < total else ""))
+    return "\n".join([*filter(None, [readable(data).rstrip("\n")]), *(f"[{remark}]" for remark in remarks)])
 
 
 def _listed(jobs: Sequence[JobInfo]) -> str:

@@ -20,7 +20,7 @@ from agentd.toolsources.arguments import structured
 from agentd.toolsources.bash_syntax import accesses_of
 from agentd.toolsources.environment import FALLBACK_PATH, built
 from agentd.toolsources.shell import job
-from agentd.toolsources.shell.hints import hints
+from agentd.toolsources.shell.hints import hints, leaves_behind
 from agentd.toolsources.shell.output import Output
 from agentd.toolsources.shell.running import Ran, Running
 from agentwire.types import Access, Text
@@ -35,9 +35,13 @@ _PLAIN = {
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_EDITOR": "true",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "npm_config_update_notifier": "false",
     "PYTHONUNBUFFERED": "1",
 }
-"""Nobody sits there: no colours, no pager, no editor, no questions; and Python's two outputs in the order they were written."""
+"""Nobody sits there: no colours, pager, editor, questions or advertisements; what Python says comes in the order it was said."""
+_OFFLINE = {"PIP_RETRIES": "0", "npm_config_fetch_retries": "0", "UV_HTTP_RETRIES": "0", "CARGO_NET_RETRY": "0"}
+"""Without a network there is nothing to be gained from trying again, which npm does for more than a minute."""
 
 _SHELL = """\
 Run a command line with bash in the session's directory; returns its output (stdout and stderr as they came) and exit code.
@@ -95,9 +99,10 @@ class ShellTools:
         if name == job.NAME:
             return await job.call(job.parse(arguments), context)
         asked = structured(arguments, ShellArguments)
+        offline = _OFFLINE if context.sandbox is not None and not context.sandbox.network else {}
         profile = Profile(
             cwd=self._cwd(asked, context),
-            environment=built({**_PLAIN, **context.environment}, context.call),
+            environment=built({**_PLAIN, **offline, **context.environment}, context.call),
             sandbox=context.sandbox,
             gated=True,
             silent=True,
@@ -109,7 +114,7 @@ class ShellTools:
         output = Output()
         ran = await Running(output, context.progress).run(self._spawner, argv, profile, asked.timeout or self._timeout())
         text = await trio.to_thread.run_sync(output.text) if output.long else output.text()
-        return _outcome(ran, text, context)
+        return _outcome(ran, text, asked.command, context)
 
     def _cwd(self, asked: ShellArguments, place: Place) -> str:
         return os.path.join(place.cwd, os.path.expanduser(asked.cwd))
@@ -133,11 +138,11 @@ def _shell_spec() -> ToolSpec:
     return ToolSpec(name="shell", description=_SHELL, parameters=parameters, effect="once", policy="ask")
 
 
-def _outcome(ran: Ran, text: str, context: ToolContext) -> ToolOutcome:
+def _outcome(ran: Ran, text: str, command: str, context: ToolContext) -> ToolOutcome:
     """The output and, behind it where a model looks first, how it ended."""
     failed = ran.timed_out or ran.code != 0
     remarks = [_ending(ran)]
-    if ran.left:
+    if ran.left or leaves_behind(command):
         remarks.append("what it had left running was ended with it; background: true starts what is to go on")
     if failed:
         remarks += hints(text[-_SAID:], context.sandbox)
