@@ -1,10 +1,11 @@
-"""What every ToolSource promises, run on each: a source knows `echo`, `fail` and `wait` here."""
+"""What every ToolSource promises, run on each: with a call that echoes, one that fails, and one that waits to be cancelled."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -12,9 +13,10 @@ from attrs import frozen
 
 from agentd.ports import ToolContext, ToolSource
 from agentd.spawn import TrioSpawner
+from agentd.toolsources.files import FileTools
 from agentd.toolsources.functions import FunctionTools
 from agentwire.errors import ToolError
-from agentwire.types import Text
+from agentwire.types import Access, Text
 from tests.fakes.processes import PATIENCE, Mailbox, mailbox
 from tests.fakes.tools import FakeTools, said
 from tests.fakes.tools import spec as tool_spec
@@ -36,11 +38,28 @@ def wait():
 
 
 @frozen
+class Ask:
+    """A call, what was planned for it, and what comes of it: all of its text, or of an error a part."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    text: str = ""
+    accesses: tuple[Access, ...] = ()
+    hidden: Callable[[str], bool] = lambda _path: False
+
+    def context(self, call: str = "c1") -> ToolContext:
+        return ToolContext(call=call, session="s", cwd="/", accesses=self.accesses, hidden=self.hidden)
+
+
+@frozen
 class Case:
-    """A source, and how its `wait` says that it has begun."""
+    """A source, its calls, and how the one that waits says that it has begun."""
 
     source: ToolSource
     began: Mailbox
+    echo: Callable[[str], Ask] = lambda text: Ask("echo", {"text": text}, text)
+    fail: Ask = Ask("fail", {}, "failed")
+    wait: Ask = Ask("wait", {})
 
 
 class Waiting(FakeTools):
@@ -71,26 +90,50 @@ def box() -> Iterator[Mailbox]:
         yield made
 
 
-@pytest.fixture(params=["fake", "functions"])
+def files(folder: Path, box: Mailbox) -> Case:
+    """Files echo by being read; an expression that takes for ever waits, once the walk has asked about the first file."""
+    (folder / "slow").write_text("1," * 60)
+
+    def echo(text: str) -> Ask:
+        (folder / f"{len(text)}").write_text(text)
+        line = text.rstrip("\n")
+        shown = line if len(line) <= 2000 else f"{line[:2000]} [cut: the line has {len(line)} bytes]"
+        return Ask("read", {"path": f"{len(text)}"}, f"     1\t{shown}", reads(folder / f"{len(text)}"))
+
+    def begun(_path: str) -> bool:
+        Path(box.path).write_text("\n")
+        return False
+
+    missing = Ask("read", {"path": "missing"}, "there is no such file", reads(folder / "missing"))
+    wait = Ask("grep", {"pattern": "(.*?,){20}P"}, accesses=reads(folder), hidden=begun)
+    return Case(FileTools(TrioSpawner(), umask=0o022), box, echo, missing, wait)
+
+
+def reads(path: Path) -> tuple[Access, ...]:
+    return (Access(kind="read", target=str(path)),)
+
+
+@pytest.fixture(params=["fake", "functions", "files"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path, box: Mailbox) -> AsyncIterator[Case]:
     """A source that has been started and refreshed, as the daemon does it."""
     (tmp_path / "tools.py").write_text(FILE.format(box=box.path))
-    source: ToolSource = fake(box) if request.param == "fake" else FunctionTools(str(tmp_path), TrioSpawner())
+    cases = {
+        "fake": lambda: Case(fake(box), box),
+        "functions": lambda: Case(FunctionTools(str(tmp_path), TrioSpawner()), box),
+        "files": lambda: files(tmp_path, box),
+    }
+    case = cases[request.param]()
     async with trio.open_nursery() as nursery:
-        await nursery.start(source.run)
-        await source.refresh()
-        yield Case(source, box)
+        await nursery.start(case.source.run)
+        await case.source.refresh()
+        yield case
         nursery.cancel_scope.cancel()
-
-
-def context(call: str = "c1") -> ToolContext:
-    return ToolContext(call=call, session="s", cwd="/")
 
 
 async def test_specs_are_what_vendors_accept(case: Case) -> None:
     """Names are unique and of the letters that every vendor takes; parameters are the schema of an object."""
     specs = case.source.specs()
-    assert {"echo", "fail", "wait"} <= {spec.name for spec in specs}
+    assert {case.echo("").name, case.fail.name, case.wait.name} <= {spec.name for spec in specs}
     assert len({spec.name for spec in specs}) == len(specs)
     for spec in specs:
         assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", spec.name)
@@ -111,41 +154,42 @@ async def test_refresh_changes_nothing_without_need(case: Case) -> None:
 async def test_calls_get_their_own_answers(case: Case) -> None:
     """Calls run side by side, each with its own arguments."""
     answers: dict[str, object] = {}
+    asked = {text: case.echo(text) for text in ("a", "\u20ac\n", "long" * 50_000)}
 
-    async def one(text: str) -> None:
-        answers[text] = await case.source.call("echo", {"text": text}, context(f"call-{len(text)}"))
+    async def one(text: str, ask: Ask) -> None:
+        answers[text] = await case.source.call(ask.name, ask.arguments, ask.context(f"call-{len(text)}"))
 
     async with trio.open_nursery() as nursery:
-        for text in ("a", "\u20ac\n", "long" * 50_000):
-            nursery.start_soon(one, text)
-    assert answers == {text: said(text) for text in answers}
-    assert len(answers) == 3
+        for text, ask in asked.items():
+            nursery.start_soon(one, text, ask)
+    assert answers == {text: said(ask.text) for text, ask in asked.items()}
 
 
 async def test_a_failing_tool_is_an_outcome(case: Case) -> None:
     """Failure is a ToolError or an outcome `error` with text: nothing else comes out of a source."""
     try:
-        outcome = await case.source.call("fail", {}, context())
+        outcome = await case.source.call(case.fail.name, case.fail.arguments, case.fail.context())
     except ToolError as error:
         text = str(error)
     else:
         assert outcome.outcome == "error"
         text = "".join(part.text for part in outcome.parts if isinstance(part, Text))
-    assert "failed" in text
+    assert case.fail.text in text
 
 
 async def test_unknown_tool(case: Case) -> None:
     """A name that the source does not have is a ToolError."""
     with pytest.raises(ToolError, match="no_such_tool"):
-        await case.source.call("no_such_tool", {}, context())
+        await case.source.call("no_such_tool", {}, case.fail.context())
 
 
 async def test_cancelled_call_ends(case: Case) -> None:
     """Cancelling a running call ends it, as cancelled and as nothing else, and the source works on."""
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(case.source.call, "wait", {}, context())
+            nursery.start_soon(case.source.call, case.wait.name, case.wait.arguments, case.wait.context())
             await case.began.read()
             nursery.cancel_scope.cancel()
         assert nursery.cancel_scope.cancelled_caught
-        assert await case.source.call("echo", {"text": "after"}, context()) == said("after")
+        after = case.echo("after")
+        assert await case.source.call(after.name, after.arguments, after.context()) == said(after.text)
