@@ -157,6 +157,7 @@ class _Walk:
         self.depth += 1
         self.stand(where)
         try:
+            fed = (self.around(node, where) if node.type in _GROUPS else "") or fed
             return handler(self, node, where, fed)
         finally:
             self.depth -= 1
@@ -277,11 +278,14 @@ class _Walk:
     # --- simple commands ---------------------------------------------------------------------------------------------------
 
     def simple(self, node: Node, where: Where, fed: str) -> After:
+        tokens = self.within(node)
+        begin, end = self.lexed.runs[tokens[0][0]] if tokens else (0, 0)
+        run = [(number, token) for number, token in enumerate(self.lexed.tokens[begin:end], begin) if number not in self.used]
         words: Sequence[Word]
-        words, redirections = self.parts(self.within(node))
+        words, redirections = self.parts(run, node)
         for token, target in redirections:
             self.redirect(token, target, where)
-            if token.text in ("<<", "<<-", "<<<", "<"):
+            if token.text in _INPUTS:
                 fed = "?"
         if not words:
             return _same(where)
@@ -291,44 +295,36 @@ class _Walk:
             self.reading.unclear(reason)
         return self.reading.command(words, where, fed=fed) if words else _same(where)
 
-    def redirected(self, node: Node, where: Where, fed: str) -> After:
-        inner = node.children[0]
-        if inner.type not in ("command", "file_redirect"):
-            around = [pair for pair in self.within(node) if not inner.start_byte <= pair[1].start < inner.end_byte]
-            words, redirections = self.parts(around)
-            if words:
-                raise Unclear("words behind a group of commands")
-            after = self.node(inner, where, fed="?")
-            for token, target in redirections:  # of a list it may be the last command's: wherever that may run
-                self.redirect(token, target, where | after.either)
-            return after
-        return self.simple(node, where, fed)
+    def around(self, node: Node, where: Where) -> str:
+        """The redirections behind a group of commands; `?` if they say what it reads."""
+        tokens = self.within(node)
+        begin, end = tokens[-1][0] + 1, self.lexed.runs[tokens[-1][0]][1]
+        if tokens[-1][1].text == ")":
+            end = self.lexed.runs[begin][1] if begin < len(self.lexed.tokens) else begin
+        words, redirections = self.parts([*enumerate(self.lexed.tokens[begin:end], begin)], node)
+        if words:
+            raise Unclear("words behind a group of commands")
+        for token, target in redirections:
+            self.redirect(token, target, where)
+        return "?" if any(token.text in _INPUTS for token, _ in redirections) else ""
 
     def within(self, node: Node) -> list[tuple[int, Token]]:
         start, end = node.start_byte, node.end_byte
         return [(number, token) for number, token in enumerate(self.lexed.tokens) if start <= token.start < end]
 
-    def parts(self, tokens: Iterable[tuple[int, Token]]) -> tuple[list[Word], list[tuple[Token, Token]]]:
-        """The words, and each redirection with its target."""
+    def parts(self, tokens: Sequence[tuple[int, Token]], node: Node) -> tuple[list[Word], list[tuple[Token, Token]]]:
+        """The words, all of them in `node`, and each redirection with its target."""
         words, redirections = list[Word](), list[tuple[Token, Token]]()
-        waiting: Token | None = None
-        for number, token in tokens:
+        for (number, token), (_, before) in zip(tokens, [(-1, None), *tokens], strict=False):
             if number in self.used or token.kind == "operator":
                 raise Unclear(f"it can be read in two ways, near {token.text[:40]!r}")
             self.used.add(number)
-            if token.kind == "redirection":
-                if waiting is not None:
-                    raise Unclear("a redirection without a file")
-                waiting = token
-            elif waiting is not None:
-                redirections.append((waiting, token))
-                waiting = None
-            else:
-                if token.keyword and not words:
-                    raise Unclear(f"the word {token.text} where it means nothing")
+            if before is not None and before.kind == "redirection":
+                redirections.append((before, token))
+            elif token.kind == "word":
+                if (token.keyword and not words) or not node.start_byte <= token.start < node.end_byte:
+                    raise Unclear(f"it can be read in two ways, near {token.text[:40]!r}")
                 words.append(self.word(token))
-        if waiting is not None:
-            raise Unclear("a redirection without a file")
         return words, redirections
 
     def redirect(self, token: Token, target: Token, where: Where) -> None:
@@ -338,6 +334,8 @@ class _Walk:
         word = self.word(target)
         if token.text == "<<<":
             return
+        if token.text in (">&", "<&") and target.text != word.text:
+            raise Unclear("a redirection that bash removes quotes from twice")
         if token.text in (">&", "<&") and (word.text.isdecimal() or word.text == "-") and not word.opaque:
             return
         if word.glob or word.opaque:
@@ -427,11 +425,13 @@ _HANDLERS: Mapping[str, Handler] = {
     "while_statement": _Walk.loop,
     "for_statement": _Walk.each,
     "do_group": _Walk.all,
-    "redirected_statement": _Walk.redirected,
-    "file_redirect": _Walk.simple,
     "command": _Walk.simple,
     "comment": _nothing,
 }
+
+_GROUPS = ("subshell", "compound_statement", "if_statement", "while_statement", "for_statement")
+"""What a redirection may stand behind."""
+_INPUTS = ("<<", "<<-", "<<<", "<", "<>", "<&")
 
 
 @cache

@@ -2,20 +2,23 @@
 
 Theory of operation: this reads quotes, escapes, comments, here-documents and redirections as bash and dash do, and refuses the
 rest: substitutions, arithmetic, brace expansion, ANSI-C quoting, `case`, arrays, characters that nobody sees. What it gives is a
-list of tokens, and the text masked: every word is as many letters `w`, data and comments are blanks. The masked text is all that
-the grammar (bash_syntax.py) has to understand, so that no odd word can mislead it.
+list of tokens, and the text masked: every word is as many letters `w`; data, comments and redirections are blanks, and a `w` stands
+for a command that is nothing but redirections. The masked text is all that the grammar (bash_syntax.py) has to understand, so that
+neither an odd word can mislead it, nor a redirection, which it takes for one of all the commands before.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from attrs import Factory, define, evolve, frozen
 
 KEYWORDS = frozenset({"if", "then", "elif", "else", "fi", "for", "in", "while", "until", "do", "done", "{", "}", "!", "function"})
 """Words that mean something where a command may stand. The others (`case`, `select`, `[[`...) are refused, or commands."""
+_CLOSING = ("}", "fi", "done")
 _OPERATOR = re.compile(r"&&|\|\||\|&|;|&|\||\(|\)")
 _REDIRECTION = re.compile(r"(\d*)(&>>|&>|<<<|<<-|<<|>>|>\||<>|>&|<&|<|>)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -58,10 +61,12 @@ class Token:
 
 @frozen
 class Lexed:
-    """`masked` is as long as the text, and a token is in both at the same place."""
+    """`masked` is as long as the text, and a token is in both at the same place. `runs`: for each token where what stands with it
+    between two operators begins and ends."""
 
     tokens: tuple[Token, ...]
     masked: str
+    runs: tuple[tuple[int, int], ...]
 
 
 def lex(text: str) -> Lexed:
@@ -84,7 +89,34 @@ class _Lexer:
             self._step()
         if self.heredocs:
             raise Unclear("a here-document without its end")
-        return Lexed(tuple(self.tokens), "".join(self.mask))
+        runs = tuple(self._runs())
+        return Lexed(tuple(self.tokens), "".join(self.mask), runs)
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        begin = 0
+        for number, token in enumerate([*self.tokens, None]):
+            if token is None or token.kind == "operator":
+                self._hide(self.tokens[begin:number], self.tokens[begin - 1].text if begin else "")
+                yield from [(begin, number)] * (number - begin + (token is not None))
+                begin = number + 1
+
+    def _hide(self, run: Sequence[Token], before: str) -> None:
+        """Blank out the redirections of a run. `before`: the operator that it follows."""
+        words, first = list[Token](), -1
+        for number, token in enumerate(run):
+            follows = number > 0 and run[number - 1].kind == "redirection"
+            if token.kind == "redirection" and (follows or number == len(run) - 1):
+                raise Unclear("a redirection without a file")
+            if token.kind == "redirection" or follows:
+                first = token.start if first < 0 else first
+                self.mask[token.start : token.end] = " " * (token.end - token.start)
+            elif token.keyword and first >= 0 and not words:
+                raise Unclear(f"the word {token.text} behind a redirection")
+            else:
+                words.append(token)
+        closed = words[-1].text in _CLOSING if words and words[-1].keyword else before == ")"
+        if first >= 0 and all(word.keyword for word in words) and not closed:
+            self.mask[first] = "w"
 
     def _step(self) -> None:
         text, at = self.text, self.at
@@ -166,7 +198,7 @@ class _Lexer:
             raise Unclear("a process substitution, or a file with a high number")
         if operator in (">&", "<&") and re.match(r"\d*-[^\s;|&<>()]", self.text[found.end() :]):
             raise Unclear("a redirection that closes a file and goes on")
-        self._add(Token("redirection", self.at, found.end(), operator, fd=fd), fd + _masked(operator))
+        self._add(Token("redirection", self.at, found.end(), operator, fd=fd), "")
         if operator in ("<<", "<<-"):
             self._here(tabs=operator == "<<-")
 
@@ -290,11 +322,6 @@ class _Lexer:
             raise Unclear("a brace expansion")
         self.at = found.end()
         return Piece(found[0], quoted=True)
-
-
-def _masked(operator: str) -> str:
-    """A here-document and a here-string are to the grammar what a file is that is read."""
-    return "<" if operator.startswith("<<") else operator
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

@@ -40,9 +40,9 @@ def told(command: str, workspace: str) -> list[str]:
         ("git log --oneline | head -n 5", ["git log --oneline", "head -n 5"]),
         ("make && echo done || echo failed; pwd &", ["make", "echo done", "echo failed", "pwd"]),
         ("(make; ls)", ["make", "ls"]),
-        ("{ make; ls; } > log", ["make", "ls", ">W/log"]),
+        ("{ make; ls; } > log", [">W/log", "make", "ls"]),
         ("if test -f file; then make; elif ls; then pwd; else true; fi", ["test -f file", "make", "ls", "pwd", "true"]),
-        ("while read -r line; do echo $line; done < file", ["read -r line", "echo $line", "<W/file"]),
+        ("while read -r line; do echo $line; done < file", ["<W/file", "read -r line", "echo $line"]),
         ("for one in a b; do echo $one; done", ["echo a", "echo b"]),
         ("! ls", ["ls"]),
         ("make 2>&1 >/dev/null", ["make"]),
@@ -77,6 +77,10 @@ def test_what_is_told(workspace: str, command: str, accesses: list[str]) -> None
         ("cd sub | cat ../x", "<{parent}/x"),
         ("if cd sub; then cat ../file; fi", "<W/file"),
         ("cd ..", "<{parent}"),
+        ("cd sub && cat < ../file | tail > out", "<W/file"),
+        ("cd sub && cat < x | tail > out", ">W/sub/out"),
+        ("cd sub && (ls) > out", ">W/sub/out"),
+        ("cd sub && > out", ">W/sub/out"),
     ],
 )
 def test_the_directory_is_followed(workspace: str, command: str, reads: str) -> None:
