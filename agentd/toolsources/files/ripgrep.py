@@ -26,7 +26,7 @@ _OPTIONS = (
 ).split()
 _MODES = {"content": (), "files": ("--files-with-matches",), "count": ("--count",)}
 _NAMES = re.compile(r"[\w.*?{},-]+")
-_FAILED = 2  # its exit code
+_FOUND, _NOTHING = 0, 1  # its exit codes
 _CONTENT = re.compile(rb"(\d+)([:-])(.*)", re.DOTALL)
 
 
@@ -81,8 +81,9 @@ class Ripgrep:
             buffer = buffer[:_LONGEST]
             if not all(sieve.take(line) for line in lines):
                 return
-        if await process.wait() == _FAILED and not sieve.seen:
-            raise UnsupportedError
+        code = await process.wait()
+        if not sieve.seen and (code not in (_FOUND, _NOTHING) or process.stderr_tail()):
+            raise UnsupportedError  # what it says, or its walls, which may have the same codes
 
 
 @frozen

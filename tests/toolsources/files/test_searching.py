@@ -140,6 +140,14 @@ async def test_ripgrep_stands_behind_the_walls(calls: FileCalls) -> None:
         assert [profile.sandbox for profile in spawner.profiles] == [walls]
 
 
+async def test_walls_that_do_not_hold_ripgrep_are_not_taken_for_its_word(calls: FileCalls, tmp_path: Path) -> None:
+    """A program that ends with the code of "nothing found", but complains, has not searched."""
+    (calls.root / "a").write_text("token\n")
+    (tmp_path / "rg").write_text("#!/bin/sh\necho cannot begin >&2\nexit 1\n")
+    (tmp_path / "rg").chmod(0o755)
+    assert await make(calls.root, str(tmp_path / "rg")).text("grep", pattern="token") == "a\n1:token"
+
+
 @both
 async def test_expressions(calls: FileCalls, program: str | None) -> None:
     """What ripgrep does not know is still found; what nobody knows is explained; options are none."""
