@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import asking, failover, index, many, size, soak, start, storage, stream, turns, watchers
+from benchmarks import asking, failover, index, many, size, soak, start, storage, stream, turns, walls, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -27,6 +27,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "turns": turns.fiftieth,
     "thousandth": turns.thousandth,
     "tool": turns.tool,
+    "walls": walls.walls,
     "appends": storage.appends,
     "long-session": storage.long_session,
     "sessions": index.sessions,
