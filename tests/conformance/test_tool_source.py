@@ -15,6 +15,7 @@ from agentd.ports import ToolContext, ToolSource
 from agentd.spawn import TrioSpawner
 from agentd.toolsources.files import FileTools
 from agentd.toolsources.functions import FunctionTools
+from agentd.toolsources.shell.tools import ShellTools
 from agentwire.errors import ToolError
 from agentwire.types import Access, Text
 from tests.fakes.processes import PATIENCE, Mailbox, mailbox
@@ -109,11 +110,25 @@ def files(folder: Path, box: Mailbox) -> Case:
     return Case(FileTools(TrioSpawner(), umask=0o022), box, echo, missing, wait)
 
 
+def shell(folder: Path, box: Mailbox) -> Case:
+    """Commands echo files, for a command line has an end."""
+
+    def echo(text: str) -> Ask:
+        path = folder / f"{len(text)}"
+        path.write_text(text)
+        line = text.rstrip("\n")
+        return Ask("shell", {"command": f"cat {path}"}, f"{line}\n[exit code 0]")
+
+    fail = Ask("shell", {"command": "echo failed >&2; exit 1"}, "failed\n[exit code 1]")
+    wait = Ask("shell", {"command": f"trap '' TERM; echo > {box.path}; sleep 1000"})
+    return Case(ShellTools(TrioSpawner(), lambda: PATIENCE), box, echo, fail, wait)
+
+
 def reads(path: Path) -> tuple[Access, ...]:
     return (Access(kind="read", target=str(path)),)
 
 
-@pytest.fixture(params=["fake", "functions", "files"])
+@pytest.fixture(params=["fake", "functions", "files", "shell"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path, box: Mailbox) -> AsyncIterator[Case]:
     """A source that has been started and refreshed, as the daemon does it."""
     (tmp_path / "tools.py").write_text(FILE.format(box=box.path))
@@ -121,6 +136,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path, box: Mailbox) -> 
         "fake": lambda: Case(fake(box), box),
         "functions": lambda: Case(FunctionTools(str(tmp_path), TrioSpawner()), box),
         "files": lambda: files(tmp_path, box),
+        "shell": lambda: shell(tmp_path, box),
     }
     case = cases[request.param]()
     async with trio.open_nursery() as nursery:

@@ -23,10 +23,13 @@ from agentd.toolsources.shell import job
 from agentd.toolsources.shell.hints import hints, leaves_behind
 from agentd.toolsources.shell.output import Output
 from agentd.toolsources.shell.running import Ran, Running
+from agentwire.errors import ToolError
 from agentwire.types import Access, Text
 
 LONGEST = 86400.0
 """Seconds that a command may ask for."""
+LONGEST_COMMAND = 64 * 1024
+"""Characters; the system takes no more than twice as many bytes, and what is longer is not understood (bash_syntax)."""
 _SAID = 4096
 """Characters of the end of the output in which a failure is looked for."""
 _PLAIN = {
@@ -56,7 +59,7 @@ its beginning and its end."""
 
 @frozen(kw_only=True)
 class ShellArguments:
-    command: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
+    command: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$", max_length=LONGEST_COMMAND)]
     timeout: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)] | None = None
     cwd: Annotated[str, msgspec.Meta(pattern=r"^[^\0]*$")] = ""
     network: bool = False
@@ -98,6 +101,8 @@ class ShellTools:
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         if name == job.NAME:
             return await job.call(job.parse(arguments), context)
+        if name != "shell":
+            raise ToolError(f"there is no tool called {name}")
         asked = structured(arguments, ShellArguments)
         offline = _OFFLINE if context.sandbox is not None and not context.sandbox.network else {}
         profile = Profile(

@@ -158,6 +158,7 @@ def test_what_it_would_do_is_told(tmp_path: Path) -> None:
         ("shell", {}, "command"),
         ("shell", {"command": ""}, "command"),
         ("shell", {"command": "a\0b"}, "command"),
+        ("shell", {"command": "x" * 70_000}, "command"),
         ("shell", {"command": "ls", "timeout": 0}, "timeout"),
         ("shell", {"command": "ls", "timeout": 1e6}, "timeout"),
         ("shell", {"command": "ls", "shell": "zsh"}, "no argument shell"),
