@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import asking, failover, index, many, size, soak, start, storage, stream, turns, walls, watchers
+from benchmarks import asking, failover, files, index, many, size, soak, start, storage, stream, turns, walls, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -28,6 +28,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "thousandth": turns.thousandth,
     "tool": turns.tool,
     "walls": walls.walls,
+    "files": files.files,
     "appends": storage.appends,
     "long-session": storage.long_session,
     "sessions": index.sessions,
