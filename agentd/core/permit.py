@@ -68,6 +68,7 @@ class Judgement:
 def decide(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Judgement:
     """What becomes of a call of `spec` that would do `accesses`."""
     networked = policy.network != "allow" and any(access.kind == "network" and access.target == "*" for access in accesses)
+    accesses = _outside(policy, accesses)
     calls = [Call(spec.name, access, networked) for access in accesses] or [Call(spec.name, None)]
     judged = [(call, _judge(policy, spec, call)) for call in calls]
     judged = [(call, _network(call, one, judged)) for call, one in judged]
@@ -78,6 +79,24 @@ def decide(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Judgem
     proposes = [_rules.proposal(spec.name, call.access, networked=networked) for call in _worth_asking(asked, judged)]
     remembered = not spec.personal and all(proposes) and not any(call.access and call.access.kind == "unclear" for call in asked)
     return evolve(worst, proposes=tuple(dict.fromkeys(proposes)) if remembered else ())
+
+
+def _outside(policy: Policy, accesses: Sequence[Access]) -> Sequence[Access]:
+    """Without the files of commands that are in the /tmp of their sandbox, which is nobody else's. One that lies beside the
+    workspace is meant as what it is, and so is one that a rule speaks of."""
+    walled = policy.walled and policy.mode != "bypass" and any(access.kind == "command" for access in accesses)
+    return [access for access in accesses if not (walled and _scratch(policy, access))]
+
+
+def _scratch(policy: Policy, access: Access) -> bool:
+    place = next((f"{name}/" for name in _TMP if access.target.startswith(f"{name}/")), "")
+    if access.kind not in ("read", "write") or not place or _by_rule(policy, Call("", access)):
+        return False
+    first = place + access.target.removeprefix(place).partition("/")[0]
+    return not any(path == first or path.startswith(f"{first}/") for path in (*policy.roots, *policy.write, *policy.read))
+
+
+_TMP = ("/tmp", "/var/tmp")  # noqa: S108 - the sandbox's own
 
 
 def _worth_asking(asked: Sequence[Call], judged: Sequence[tuple[Call, Judgement]]) -> list[Call]:
@@ -243,6 +262,7 @@ def walls(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Sandbox
     """What surrounds the processes of a call that was allowed to do `accesses`; None: there are none by configuration."""
     if not policy.walled:
         return None
+    accesses = _outside(policy, accesses)
     network = spec.network or any(access.kind == "network" for access in accesses)
     if policy.mode == "bypass":
         return Sandbox(whole=True, network=True)

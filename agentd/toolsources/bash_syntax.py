@@ -334,8 +334,8 @@ class _Walk:
         word = self.word(target)
         if token.text == "<<<":
             return
-        if token.text in (">&", "<&") and target.text != word.text:
-            raise Unclear("a redirection that bash removes quotes from twice")
+        if token.text in (">&", "<&") and not re.fullmatch(r"\d+|-|[A-Za-z_./][\w./-]*", target.text):
+            raise Unclear("a redirection that bash may end earlier, or remove quotes from twice")
         if token.text in (">&", "<&") and (word.text.isdecimal() or word.text == "-") and not word.opaque:
             return
         if word.glob or word.opaque:

@@ -196,8 +196,6 @@ class _Lexer:
             raise Unclear("a number before a redirection of all output")
         if len(fd) > 1 or self.text.startswith("(", found.end()):
             raise Unclear("a process substitution, or a file with a high number")
-        if operator in (">&", "<&") and re.match(r"\d*-[^\s;|&<>()]", self.text[found.end() :]):
-            raise Unclear("a redirection that closes a file and goes on")
         self._add(Token("redirection", self.at, found.end(), operator, fd=fd), "")
         if operator in ("<<", "<<-"):
             self._here(tabs=operator == "<<-")

@@ -569,6 +569,7 @@ ls {x}> y
 ls 10> y
 ls<&-rm x
 ls >&-rm
+<& -rm
 ls >&\"../x
 ls >&1-rm
 echo x | tee /etc/x

@@ -109,7 +109,7 @@ SHELL = ToolSpec(name="shell", description="", parameters={})
 
 
 def judged(command: str, workspace: str, *rules: str) -> Judgement:
-    policy = Policy(roots=(workspace,), home=HOME, rules=of_lists(rules, scope="user"))
+    policy = Policy(roots=(workspace,), home=HOME, walled=False, rules=of_lists(rules, scope="user"))
     return decide(policy, SHELL, accesses_of(command, workspace, (workspace,), HOME))
 
 
