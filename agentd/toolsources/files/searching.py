@@ -8,13 +8,13 @@ where the text begins and ends.
 from __future__ import annotations
 
 import io
+import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-import regex
 from attrs import frozen
 
 from agentd.toolsources.files.arguments import Grep
@@ -29,7 +29,7 @@ SECONDS = 20.0
 SLOW = f"(cut: it took more than {SECONDS:g} s; a simpler pattern or a smaller directory may help)"
 _BLOCK = 4 * 1024 * 1024  # bytes
 _LINE_SECONDS = 5.0
-_NOT_IN_BLOCKS = regex.compile(r"\\[^dwsbDWS.*+?()\[\]{}|^$/\"'-]|\(\?[^:]|[*+?}]\+|\(\*")
+_NOT_IN_BLOCKS = re.compile(r"\\[^dwsbDWS.*+?()\[\]{}|^$/\"'-]|\(\?[^:]|[*+?}]\+|\(\*")
 
 
 @frozen
@@ -54,6 +54,8 @@ class Search:
             report.note = SLOW
 
     def _expression(self) -> Any:
+        import regex
+
         flags = regex.MULTILINE | (regex.IGNORECASE if self.wanted.ignore_case else 0)
         try:
             return regex.compile(self.wanted.pattern, flags)
