@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agentd.core import loading
 from agentwire.errors import Conflict, InvalidParams, NotFound, Stopping
-from agentwire.types import BlobRef, HistoryMessage, Reasoning, Text, ToolCall, ToolResult
+from agentwire.types import BlobRef, HistoryMessage, Image, Reasoning, Text, ToolCall, ToolResult
 from tests.fakes.house import House, as_json, open_house
 from tests.fakes.models import FakeModels, Say, waiting_model
 from tests.wire.strategies import values
@@ -43,7 +43,7 @@ async def test_pages_of_events(autojump_clock: trio.testing.MockClock) -> None:
 
 # --- messages --------------------------------------------------------------------------------------------------------------------
 
-_WITHOUT_BLOBS = values(ToolResult).filter(lambda result: not any(isinstance(part, BlobRef) for part in result.parts))
+_WITHOUT_BLOBS = values(ToolResult).filter(lambda result: not any(isinstance(part, BlobRef | Image) for part in result.parts))
 _PARTS = {"user": values(Text), "assistant": values(Text | Reasoning | ToolCall), "tool": _WITHOUT_BLOBS}
 
 
