@@ -17,7 +17,9 @@ from agentd.toolsources.files.text import shown
 from agentwire.errors import ToolError
 
 _NUMBERED = re.compile(r"\s*\d+\t")
-_COMPARED = 2000  # lines that are looked through for one like it
+_COMPARED = 500  # lines that are looked through for one like it
+_HELPED = 4 * 1024 * 1024  # characters of a file that is searched for what may have been meant
+_QUOTED = 4000  # characters
 _WIDTH = 200  # characters of a line that are compared, and shown
 
 
@@ -100,6 +102,8 @@ def _missing(text: str, old: str, new: str) -> str:
     said = ["old is not in the file"]
     if all(_NUMBERED.match(line) for line in old.split("\n") if line):
         said.append("leave out the line numbers that read shows, and the tab after them")
+    elif len(text) > _HELPED:
+        said.append("read again what is there, and copy it exactly")
     elif (line := _but_for_spaces(text, old)) is not None:
         said.append(f"only spaces, tabs or empty lines differ from what begins at line {line[0]}, which is exactly:\n{line[1]}")
     elif new and (at := text.find(new)) >= 0:
@@ -112,22 +116,31 @@ def _missing(text: str, old: str, new: str) -> str:
 
 
 def _but_for_spaces(text: str, old: str) -> tuple[int, str] | None:
-    """Where the file has the same words: the line's number and the text there."""
-    words = old.split()
-    if not words or len(words) > _COMPARED:
+    """Where the file has the same words in its lines: the first line's number, and the lines as they are there."""
+    wanted = "\n".join(words for _, words in _worded(old))
+    lines = _worded(text)
+    there = "\n".join(words for _, words in lines)
+    at = there.find(wanted) if wanted else -1
+    if at < 0:
         return None
-    found = re.search(r"\s+".join(map(re.escape, words)), text)
-    if found is None:
-        return None
-    start = text.rfind("\n", 0, found.start()) + 1
-    stop = text.find("\n", found.end())
-    return text.count("\n", 0, start) + 1, shown(text[start : stop if stop >= 0 else None])[:4000]
+    first = there.count("\n", 0, at)
+    begin, end = lines[first][0], lines[first + wanted.count("\n")][0]
+    return begin + 1, shown("\n".join(text.split("\n")[begin : end + 1]))[:_QUOTED]
+
+
+def _worded(text: str) -> list[tuple[int, str]]:
+    """The lines that have words, with just one space between these."""
+    lines = enumerate(text.split("\n"))
+    return [(number, words) for number, line in lines if (words := " ".join(line.split()))]
 
 
 def _nearest(text: str, old: str) -> str:
-    """Lines of the file that are like the first telling line of `old`."""
+    """Lines of the file that are like the most telling of the first lines of `old`."""
     wanted = max(old.split("\n")[:5], key=lambda line: len(line.strip())).strip()[:_WIDTH]
-    lines = [line.strip()[:_WIDTH] for line in text.split("\n")]
-    likely = sorted(set(filter(None, lines)), key=lambda line: abs(len(line) - len(wanted)))[:_COMPARED]
-    numbers = [lines.index(line) + 1 for line in difflib.get_close_matches(wanted, likely, n=3, cutoff=0.6)]
-    return shown("\n".join(f"{number:6}\t{text.split(chr(10))[number - 1][:_WIDTH]}" for number in sorted(numbers)))
+    lines = text.split("\n")
+    first: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        first.setdefault(line.strip()[:_WIDTH], number)
+    likely = sorted(filter(None, first), key=lambda line: abs(len(line) - len(wanted)))[:_COMPARED]
+    found = sorted(first[line] for line in difflib.get_close_matches(wanted, likely, n=3, cutoff=0.6))
+    return shown("\n".join(f"{number + 1:6}\t{lines[number][:_WIDTH]}" for number in found))

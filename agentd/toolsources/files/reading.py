@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 import trio
@@ -212,3 +215,15 @@ def _listing(fd: int) -> str:
         names = sorted(entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries)
     more = [f"({len(names) - _ENTRIES} more: look for some with glob)"] if len(names) > _ENTRIES else []
     return texts.shown("\n".join(["(a directory)", *names[:_ENTRIES], *more]))
+
+
+def meant(path: str, roots: Sequence[str], hidden: Callable[[str], bool]) -> str:
+    """Names like that of a missing file, where it would be in the workspace; empty if there are none."""
+    folder, name = os.path.split(path)
+    if not any(f"{folder}/".startswith(f"{root.rstrip('/')}/") for root in roots):
+        return ""
+    with suppress(OSError), opened(folder) as (fd, _about), os.scandir(fd) as entries:
+        names = [entry.name for entry in islice(entries, _ENTRIES)]
+        near = [other for other in difflib.get_close_matches(name, names, n=3, cutoff=0.6) if not hidden(f"{folder}/{other}")]
+        return texts.shown(f"; did you mean {' or '.join(near)}?") if near else ""
+    return ""

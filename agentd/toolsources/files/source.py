@@ -27,7 +27,7 @@ from agentd.toolsources.files.known import Memory
 from agentd.toolsources.files.matches import Report
 from agentd.toolsources.files.opening import resolve
 from agentd.toolsources.files.patterns import compile_pattern, split_absolute
-from agentd.toolsources.files.reading import read
+from agentd.toolsources.files.reading import meant, read
 from agentd.toolsources.files.ripgrep import Ripgrep, UnsupportedError
 from agentd.toolsources.files.searching import SECONDS, Search
 from agentd.toolsources.files.walking import Deadline
@@ -93,7 +93,12 @@ class FileTools:
 
     async def _read(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
         wanted, path = structured(arguments, Read), _planned("read", context)
-        seen = await trio.to_thread.run_sync(read, path, wanted.offset, wanted.limit, limiter=self._threads, abandon_on_cancel=True)
+        try:
+            seen = await self._looked(read, path, wanted.offset, wanted.limit)
+        except ToolError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise ToolError(f"{error}{await self._looked(meant, path, context.roots, context.hidden)}") from None
         if seen.known is not None:
             self._memory.note(context.session, path, seen.known)
         parts: list[ResultPart] = [Text(text=seen.text)]

@@ -58,6 +58,7 @@ def test_line_ends_of_a_file_stay_what_they_are(lines: list[str], end: str, data
         ("", "old is empty"),
         ("    two()", "leave out the line numbers"),
         ("if one:\n  two()", "begins at line 1, which is exactly:\nif one:\n\ttwo()"),
+        ("two()\n\n\nthree()", "begins at line 2, which is exactly:\n\ttwo()\nthree()"),
         ("thre()", "the nearest lines are:\n     3\tthree()"),
         ("nothing of the kind at all", "nothing is like it"),
     ],
@@ -68,6 +69,13 @@ def test_help_where_there_is_no_match(old: str, says: str) -> None:
     with pytest.raises(ToolError) as caught:
         edit(text, "     2\ttwo()" if "numbers" in says else old, "x", everywhere=False)
     assert says in str(caught.value)
+
+
+def test_help_takes_no_time() -> None:
+    """Whatever the file has: many like lines, long ones, very many."""
+    for text in ("a a " * 200_000, "a\n" * 500_000, "x" * 190 + "\n" + ("x" * 180 + "y" * 20 + "\n") * 20_000, " " * 5_000_000):
+        with pytest.raises(ToolError, match="old is not in the file"):
+            edit(text, "a " * 300 + "b", "c", everywhere=False)
 
 
 def test_help_where_it_was_done_before() -> None:

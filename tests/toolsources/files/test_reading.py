@@ -196,3 +196,12 @@ async def test_arguments_are_taken_as_they_are_meant(calls: FileCalls) -> None:
     assert "there is no argument file" in await calls.error("read", path="a", file="b")
     assert "do not fit" in await calls.error("read", path="a", offset="x")
     assert "do not fit" in await calls.error("read")
+
+
+async def test_a_name_that_is_nearly_right(calls: FileCalls, tmp_path: Path) -> None:
+    """Those like it are named, in the workspace."""
+    (calls.root / "reading.py").write_text("")
+    (tmp_path / "outside.py").write_text("")
+    assert (await calls.error("read", path="readnig.py")).endswith("no such file or directory; did you mean reading.py?")
+    assert "mean" not in await calls.error("read", path="../outsid.py")
+    assert "mean" not in await calls.error("read", path="nowhere/reading.py")
