@@ -101,9 +101,9 @@ _TMP = ("/tmp", "/var/tmp")  # noqa: S108 - the sandbox's own
 
 def _worth_asking(asked: Sequence[Call], judged: Sequence[tuple[Call, Judgement]]) -> list[Call]:
     """For the network of commands the rules are about the commands."""
-    if not any(call.access and call.access.kind == "network" and call.access.target == "*" for call in asked):
-        return list(asked)
     commands = [call for call, _ in judged if call.access and call.access.kind == "command"]
+    if not commands or not any(call.access and call.access.kind == "network" and call.access.target == "*" for call in asked):
+        return list(asked)
     return [*commands, *(call for call in asked if call.access and call.access.kind not in ("network", "command"))]
 
 
