@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,13 +20,14 @@ from attrs import evolve, frozen
 
 from agentd.ports import Profile, Sandbox
 from agentd.spawn import Enclosed, gate
-from agentd.toolsources.sandbox.ground import furnish, survey, toolchains
+from agentd.toolsources.sandbox.ground import Ground, furnish, survey, toolchains
 from agentd.toolsources.sandbox.keeping import Keeping
 from agentd.toolsources.sandbox.remedies import remedy
 from agentd.toolsources.sandbox.walls import command
 from agentwire.errors import SandboxUnavailable, ToolError
 from agentwire.types import SandboxStatus
 
+SURVEY_HOLDS = 5.0  # seconds
 PROBE_BOUND = 10.0  # seconds; it takes some 20 ms
 FILTERS = Path(__file__).parent / "filters"
 
@@ -52,6 +54,8 @@ class Bubblewrap:
         self._found: _Found | None = None
         self._one_probe = trio.Lock()
         self._keeping = Keeping()
+        self._surveys: dict[tuple[str, str], tuple[Ground, list[str]]] = {}
+        self._surveys_end = 0.0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Try it, so that the status can be told."""
@@ -84,8 +88,7 @@ class Bubblewrap:
     def _enclosed(self, program: str, argv: Sequence[str], profile: Profile, started: ExitStack, over: ExitStack) -> Enclosed:
         assert profile.sandbox is not None
         walls = profile.sandbox
-        ground = survey(self._home, self._cache)
-        tools = toolchains(profile.environment, (sys.prefix, sys.base_prefix), ground.home)
+        ground, tools = self._surveyed(profile.environment.get("PATH", ""), profile.environment.get("VIRTUAL_ENV", ""))
         if not walls.whole:
             keep = self._keeping.ready(walls.keep, walls.write, over)
             walls = evolve(walls, read=(*walls.read, *tools, *_agent_socket(profile)), keep=keep)
@@ -96,6 +99,17 @@ class Bubblewrap:
             started.callback(os.close, fds[-1])
             words += ["--seccomp", str(fds[-1])]
         return Enclosed(argv=[program, *words, "--", *gate(argv, profile)], fds=tuple(fds), walled=True)
+
+    def _surveyed(self, path: str, venv: str) -> tuple[Ground, list[str]]:
+        """The ground and the toolchains, looked at again after a while: it takes 2 ms, and somebody may install something."""
+        now = time.monotonic()
+        if now >= self._surveys_end:
+            self._surveys_end = now + SURVEY_HOLDS
+            self._surveys = {}
+        if (path, venv) not in self._surveys:
+            ground = survey(self._home, self._cache)
+            self._surveys[path, venv] = ground, toolchains(path, (venv, sys.prefix, sys.base_prefix), ground.home)
+        return self._surveys[path, venv]
 
     # --- whether it works ----------------------------------------------------------------------------------------------------
 

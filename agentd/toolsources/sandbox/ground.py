@@ -172,11 +172,11 @@ def _copy(source: str, target: str, there: os.stat_result) -> None:
     os.replace(made, target)
 
 
-def toolchains(environment: Mapping[str, str], prefixes: Iterable[str], home: str) -> list[str]:
-    """Directories, links resolved, of the programs that the environment and we ourselves use, wherever they lie: of PATH,
-    VIRTUAL_ENV, and `prefixes` (of Python)."""
-    found = [path for path in (environment.get("VIRTUAL_ENV", ""), *prefixes) if path.startswith("/")]
-    found += [_installation(path) for path in environment.get("PATH", "").split(":") if path.startswith("/")]
+def toolchains(path: str, prefixes: Iterable[str], home: str) -> list[str]:
+    """Directories, links resolved, of the programs that the environment and we ourselves use, wherever they lie: those of PATH,
+    and `prefixes` (of Python)."""
+    found = [prefix for prefix in prefixes if prefix.startswith("/")]
+    found += [_installation(each) for each in path.split(":") if each.startswith("/")]
     return [path for path in map(os.path.realpath, found) if path != "/" and not _holds(path, home) and os.path.isdir(path)]
 
 

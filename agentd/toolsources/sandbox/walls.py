@@ -86,7 +86,7 @@ def _is_needed(mount: Mount, made: dict[str, Kind], look: Look, *, own: bool) ->
     if above == "hide" and mount.kind != "show":
         return False
     exists = bool(mount.source) or mount.kind == "scratch" or bool(look(mount.path))
-    if needed and exists:
+    if exists and (needed or mount.kind == "hide"):  # what lies in something hidden is so, too, where there is nothing to cover
         made[mount.path] = mount.kind
     return needed and exists
 
