@@ -59,19 +59,19 @@ class Parts:
     notices: Callable[[], Sequence[str]] = tuple
     restored: bool = False
     recovery: Callable[..., Recovery]
-    reconfigure: Callable[[Config], None]
+    reconfigure: Callable[[Config], Awaitable[None]]
 
 
 class Process(Protocol):
     """The process that the daemon runs in. Its methods raise ConfigError, and then nothing has changed."""
 
-    def read(self, environ: Mapping[str, str]) -> Config:
+    async def read(self, environ: Mapping[str, str]) -> Config:
         """The configuration as it stands now, with which a daemon would start."""
 
     def log_to(self, config: Config) -> None:
         """Log as this says from now on, into the file that has the name now."""
 
-    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+    async def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
         """The environment in which this process may become a daemon anew. Raises Conflict if it would live elsewhere."""
 
 
@@ -82,6 +82,7 @@ class Daemon:
         self._config, self._clock, self.boot, self._process = config, clock, boot, process
         self.successor: Mapping[str, str] | None = None
         self._misread = ""
+        self._reloading = trio.Lock()
         self._began, self._started_at = trio.current_time(), clock.now()
         self._stop_asked = trio.Event()
         self._stop_now = trio.Event()
@@ -123,32 +124,33 @@ class Daemon:
         else:
             (self._stop_now if self._stop_asked.is_set() else self._stop_asked).set()
 
-    def restart(self, environment: Mapping[str, str] | None) -> None:
+    async def restart(self, environment: Mapping[str, str] | None) -> None:
         """Stop in good order, and let this process become a daemon anew, with this environment if one is given.
 
         Error handling: ConfigError or Conflict for what could not start; Stopping. Then nothing has happened.
         """
-        successor = self._process.successor(os.environ if environment is None else environment)
+        successor = await self._process.successor(os.environ if environment is None else environment)
         if self._stop_asked.is_set():
             raise Stopping("the daemon stops already")
         self.successor = successor
         self._stop_asked.set()
 
-    def reload(self) -> Reloaded:
-        """Read the configuration again; what can counts at once.
+    async def reload(self) -> Reloaded:
+        """Read the configuration again; what can counts at once. One after the other.
 
         Error handling: ConfigError; the old one stays in force, and `status` says so until it is read without an error.
         """
         assert self._parts is not None
-        try:
-            merged = merge(self._config, self._process.read(os.environ))
-            self._process.log_to(merged.config)
-            self._parts.reconfigure(merged.config)
-        except ConfigError as error:
-            self._misread = f"the configuration could not be read again and stays as it was: {error}"
-            log.error("configuration_wrong", reason=str(error))
-            raise
-        self._misread, self._config = "", merged.config
+        async with self._reloading:
+            try:
+                merged = merge(self._config, await self._process.read(os.environ))
+                self._process.log_to(merged.config)
+                await self._parts.reconfigure(merged.config)
+            except ConfigError as error:
+                self._misread = f"the configuration could not be read again and stays as it was: {error}"
+                log.error("configuration_wrong", reason=str(error))
+                raise
+            self._misread, self._config = "", merged.config
         log.info("configuration_read", changed=merged.changed, needs_restart=merged.waiting)
         return Reloaded(changed=merged.changed, needs_restart=merged.waiting)
 
@@ -259,9 +261,12 @@ class Daemon:
                 log.info("signal", name=signal.Signals(number).name)
                 if number != signal.SIGHUP:
                     self.stop()
-                    continue
-                with suppress(ConfigError):  # said in the log and by `status`
-                    self.reload()
+                elif self._services is not None:  # which may take long: the next signal is heard meanwhile
+                    self._services.start_soon(self._reread)
+
+    async def _reread(self) -> None:
+        with suppress(ConfigError):  # said in the log and by `status`
+            await self.reload()
 
 
 def _rss() -> int:

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -36,21 +36,21 @@ class ThisProcess:
     config: Config
     overrides: Sequence[str]
     logs: Logs
-    check: Callable[[Config], None]
+    check: Callable[[Config], Awaitable[None]]
 
-    def read(self, environ: Mapping[str, str]) -> Config:
+    async def read(self, environ: Mapping[str, str]) -> Config:
         found = configuration.load(environ, self.overrides)
-        self.check(found)
+        await self.check(found)
         return found
 
     def log_to(self, config: Config) -> None:
         self.logs.reconfigure(config.log, secrets(config))
 
-    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+    async def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
         wrong = [name for name, value in environment.items() if not name or "=" in name or "\0" in name + value]
         if wrong:
             raise ConfigError(f"the environment has variables that cannot be: {wrong[0]!r}")
-        there, here = self.read(environment).paths, self.config.paths
+        there, here = (await self.read(environment)).paths, self.config.paths
         if (there.socket, there.lock) != (here.socket, here.lock):
             raise Conflict(f"with this environment the daemon would listen on {there.socket} and keep its data in {there.data}")
         if not os.access(sys.executable, os.X_OK):

@@ -44,7 +44,7 @@ from agentd.toolsources.functions import FunctionTools
 from agentd.toolsources.sandbox.bubblewrap import Bubblewrap
 from agentd.toolsources.shell.tools import ShellTools
 from agentd.toolsources.web import WebTools
-from agentd.wiring_models import aliases_of
+from agentd.wiring_models import aliases_of, foreign
 from agentd.wiring_providers import Providers
 from agentwire import __version__
 from agentwire.config import Config, ToolsConfig
@@ -85,7 +85,7 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
     async with open_sound(config.paths.database, index_change, clock) as (store, soundness):
         keep = config.store.backups if config.store.backup == "daily" else 0
         keeper = StoreKeeper(store, index_change, clock, soundness, keep=keep)
-        providers = await trio.to_thread.run_sync(Providers, config) if _foreign(config) else Providers(config)
+        providers = await _providers(config)
         latest = _Latest(config)
         walls = Bubblewrap(config.paths.cache, lambda: latest.config.sandbox.mode)
         spawner = TrioSpawner(umask=umask, walls=walls)
@@ -108,14 +108,16 @@ def restore_now(path: str, source: str) -> StoreRestored:
     return StoreRestored(backup=backup, kept=restored.kept)
 
 
-def check(config: Config) -> None:
+async def check(config: Config) -> None:
     """Raises ConfigError for what no daemon can be built from."""
-    _router(config, Providers(config))
+    _router(config, await _providers(config))
 
 
-def _foreign(config: Config) -> bool:
-    """Whether there is code of others to import, which may take long."""
-    return any(provider.path for provider in config.providers.remote.values())
+async def _providers(config: Config) -> Providers:
+    """Made in a worker thread if there is code of others to import."""
+    if any(foreign(name, config) for name in config.providers.remote):
+        return await trio.to_thread.run_sync(Providers, config, abandon_on_cancel=True)
+    return Providers(config)
 
 
 def _assemble(
@@ -193,9 +195,9 @@ class _Current:
     def tools(self) -> ToolsConfig:
         return self._latest.config.tools
 
-    def replace(self, config: Config) -> None:
+    async def replace(self, config: Config) -> None:
         """What begins from now on goes by this one."""
-        for name in self._providers.replace(config):
+        for name in await self._providers.replace(config):
             self._router.health.renewed(name)
         self._latest.config, self.settings = config, _settings(config)
         self._router.reconfigure(config.model, aliases_of(config))

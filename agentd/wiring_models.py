@@ -114,6 +114,12 @@ def fetches(name: str, config: Config) -> bool:
     return told is not None and not told.path and (told.dialect or name) == "ollama"
 
 
+def foreign(name: str, config: Config) -> bool:
+    """Whether it is code of others, which must be imported: that may take long."""
+    told = config.providers.remote.get(name)
+    return told is not None and bool(told.path)
+
+
 def names(config: Config) -> list[str]:
     """Of all providers there are."""
     return ["local", *config.providers.remote]

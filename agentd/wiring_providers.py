@@ -17,7 +17,7 @@ from attrs import evolve
 from agentd.ports import Fetched, ModelLimits, Prompt, Provider, Puller, Stream
 from agentd.providers.catalog import Catalog, capabilities
 from agentd.providers.catalog_data import TABLES
-from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, elsewhere, fetches, identity, made, names, wanted
+from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, elsewhere, fetches, foreign, identity, made, names, wanted
 from agentwire.config import Config
 from agentwire.errors import ProviderDown
 from agentwire.types import ModelInfo, ProviderStatus
@@ -31,7 +31,7 @@ class _Hosted:
         self._start = start
         self._config, self._catalog = config, catalog
         self._inner: Reconfigurable | None = None
-        if name in config.providers.remote and config.providers.remote[name].path:
+        if foreign(name, config):
             self._inner = made(name, config, catalog)  # what is wrong with it is an error of the configuration
         self._asked: Provider | None = None
         self.identity = identity(name, config)
@@ -192,16 +192,16 @@ class Providers(Mapping[str, Provider]):
         found = [(name, *hosted.status()) for name, hosted in self._current.items() if hosted.shown]
         return tuple([ProviderStatus(name=name, state=state, detail=detail) for name, state, detail in found])
 
-    def replace(self, config: Config) -> Sequence[str]:
-        """Requests from now on go by this configuration; replies that are under way end as they began.
+    async def replace(self, config: Config) -> Sequence[str]:
+        """Requests from now on go by this configuration; replies that are under way end as they began. Not twice at once.
 
-        The names of those that are other ones now.
+        The names of those that are other ones now. Code of others is imported in a worker thread.
 
         Error handling: ConfigError for a class of the user's that cannot be made; then nothing has changed.
         """
         before, catalog = self._current, catalog_of(config)
         same = {name for name in names(config) if name in before and before[name].identity == identity(name, config)}
-        renewed = {name: _Hosted(name, config, catalog, self._start) for name in names(config) if name not in same}
+        renewed = {name: await self._hosted(name, config, catalog) for name in names(config) if name not in same}
         self._config, self._catalog = config, catalog
         self._current = {name: renewed.get(name) or before[name] for name in names(config)}
         for name in same:
@@ -228,6 +228,11 @@ class Providers(Mapping[str, Provider]):
     async def aclose(self) -> None:
         for hosted in {*self._current.values(), *self._gone.values(), *self._ending}:
             await hosted.aclose()
+
+    async def _hosted(self, name: str, config: Config, catalog: Catalog) -> _Hosted:
+        if foreign(name, config):
+            return await trio.to_thread.run_sync(_Hosted, name, config, catalog, self._start, abandon_on_cancel=True)
+        return _Hosted(name, config, catalog, self._start)
 
     async def _start(self, hosted: _Hosted) -> None:
         if self._services is not None:

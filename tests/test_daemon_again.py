@@ -110,6 +110,19 @@ async def test_wrong_configuration_leaves_the_old_one(autojump_clock: Clock, hom
         assert (await boot.call("daemon/status")).warnings == ()
 
 
+async def test_reloads_come_one_after_the_other(autojump_clock: Clock, home: Path) -> None:
+    """What one of them was about to replace is not replaced under its hands."""
+    async with running(build(home)) as boot, trio.open_nursery() as nursery:
+        boot.process.gate = trio.Event()
+        for _ in range(2):
+            nursery.start_soon(boot.call, "daemon/reload")
+        await boot.process.asked.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert boot.process.reads == 1
+        boot.process.gate.set()
+    assert len(boot.process.reconfigured) == 2
+
+
 async def test_hangup_means_reload(home: Path) -> None:
     """SIGHUP, whoever sends it: a wrong configuration or a closed terminal does not end the daemon."""
     async with running(build(home)) as boot:

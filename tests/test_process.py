@@ -27,7 +27,11 @@ def environ(home: Path, **more: str) -> dict[str, str]:
 @pytest.fixture
 def this(home: Path) -> ThisProcess:
     found = config.load(environ(home))
-    return ThisProcess(config=found, overrides=["turn.max_steps=7"], logs=logs(home, found), check=lambda _: None)
+    return ThisProcess(config=found, overrides=["turn.max_steps=7"], logs=logs(home, found), check=accept)
+
+
+async def accept(_: config.Config) -> None:
+    pass
 
 
 def logs(home: Path, found: config.Config) -> Logs:
@@ -68,18 +72,18 @@ def test_who_only_looks_is_no_daemon(home: Path) -> None:
 # --- what comes next -------------------------------------------------------------------------------------------------------------
 
 
-def test_configuration_is_read_as_at_the_start(this: ThisProcess, home: Path) -> None:
+async def test_configuration_is_read_as_at_the_start(this: ThisProcess, home: Path) -> None:
     """With the options of the command line on top; what no daemon could be built from is an error, too."""
     (home / "config").mkdir()
     (home / "config/config.toml").write_text("turn.max_steps = 3\ndaemon.shutdown_grace = 1")
-    found = this.read(environ(home))
+    found = await this.read(environ(home))
     assert (found.turn.max_steps, found.daemon.shutdown_grace) == (7, 1)
 
-    def refuse(_: config.Config) -> None:
+    async def refuse(_: config.Config) -> None:
         raise ConfigError("no such provider")
 
     with pytest.raises(ConfigError, match="provider"):
-        ThisProcess(config=this.config, overrides=(), logs=this.logs, check=refuse).read(environ(home))
+        await ThisProcess(config=this.config, overrides=(), logs=this.logs, check=refuse).read(environ(home))
 
 
 @pytest.mark.parametrize(
@@ -92,19 +96,19 @@ def test_configuration_is_read_as_at_the_start(this: ThisProcess, home: Path) ->
         ({"A": "x\0y"}, ConfigError, "'A'"),
     ],
 )
-def test_what_could_not_start_is_refused(
+async def test_what_could_not_start_is_refused(
     more: dict[str, str], error: type[Exception], said: str, this: ThisProcess, home: Path
 ) -> None:
     """While the daemon runs on: a wrong value, another place, what is no environment."""
     with pytest.raises(error, match=said):
-        this.successor({**environ(home), **more})
+        await this.successor({**environ(home), **more})
 
 
-def test_program_that_is_gone(this: ThisProcess, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_program_that_is_gone(this: ThisProcess, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upgrade has removed it: said before anything stops."""
     monkeypatch.setattr(sys, "executable", str(home / "python"))
     with pytest.raises(ConfigError, match="cannot be executed"):
-        this.successor(environ(home))
+        await this.successor(environ(home))
 
 
 BECOME = """

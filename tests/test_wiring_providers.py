@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import trio.testing
 from attrs import evolve
 
 from agentd.ports import Delta, Message, ModelLimits, Prompt, Stop, Stream
+from agentd.wiring import check
 from agentd.wiring_providers import Providers
 from agentwire.config import Config, ProviderConfig, Timeouts, load
 from agentwire.errors import ConfigError
@@ -132,11 +134,13 @@ async def test_what_did_not_change_stays() -> None:
         async with running(configure(toml)) as providers:
             before = providers["mine"]
             assert await ask(providers, "mine") == "yes"
-            assert providers.replace(configure(toml + 'timeouts.step = 3\nparameters."openai/x".effort = "low"')) == ["openai"]
+            assert await providers.replace(configure(toml + 'timeouts.step = 3\nparameters."openai/x".effort = "low"')) == [
+                "openai"
+            ]
             assert providers["mine"] is before
             assert await ask(providers, "mine") == "yes"
             assert server.connections == 1
-            assert providers.replace(configure(toml + 'parameters."mine/*".effort = "low"')) == ["openai", "mine"]
+            assert await providers.replace(configure(toml + 'parameters."mine/*".effort = "low"')) == ["openai", "mine"]
 
 
 async def test_a_reply_under_way_ends_in_peace() -> None:
@@ -146,7 +150,7 @@ async def test_a_reply_under_way_ends_in_peace() -> None:
         async with running(configure(toml % "old")) as providers:
             got: list[Delta] = []
             async with providers["mine"].stream(HELLO) as stream:
-                assert providers.replace(configure(toml % "new")) == ["mine"]
+                assert await providers.replace(configure(toml % "new")) == ["mine"]
                 assert await ask(providers, "mine") == "new"
                 await stream.drain(got.extend)
             assert said(got) == "half whole"
@@ -200,8 +204,8 @@ async def test_what_was_replaced_is_closed_when_it_is_quiet(autojump_clock: trio
     toml = 'providers.mine = {path = "tests.test_wiring_providers:Recorder", base_url = "http://%s"}'
     async with running(configure(toml % "a")) as providers:
         async with providers["mine"].stream(HELLO), providers["mine"].stream(HELLO):
-            assert providers.replace(configure(toml % "b")) == ["mine"]
-            assert providers.replace(configure(toml % "c")) == ["mine"]
+            assert await providers.replace(configure(toml % "b")) == ["mine"]
+            assert await providers.replace(configure(toml % "c")) == ["mine"]
             await trio.testing.wait_all_tasks_blocked()
             assert sorted(Recorder.story) == ["http://b closed", "http://b ended"]
         await trio.testing.wait_all_tasks_blocked()
@@ -213,6 +217,27 @@ def test_a_class_that_is_none() -> None:
     """An error of the configuration, before anything runs."""
     with pytest.raises(ConfigError, match=r"providers\.mine\.path: .*: no class Nobody there"):
         Providers(configure('providers.mine.path = "tests.test_wiring_providers:Nobody"'))
+
+
+class Slow(Recorder):
+    """It notes in `story` which thread makes it."""
+
+    def __init__(self, config: ProviderConfig, timeouts: Timeouts) -> None:
+        super().__init__(config, timeouts)
+        self.story.append(threading.current_thread().name)
+
+
+async def test_code_of_others_is_imported_beside_the_loop() -> None:
+    """It may take long, and every session waits for the loop. One that cannot be imported changes nothing."""
+    async with running(configure()) as providers:
+        Recorder.story.clear()
+        assert await providers.replace(configure('providers.mine.path = "tests.test_wiring_providers:Slow"')) == ["mine"]
+        await check(configure('providers.mine.path = "tests.test_wiring_providers:Slow"'))
+        assert len(Recorder.story) == 2 and threading.current_thread().name not in Recorder.story
+        before = providers["mine"]
+        with pytest.raises(ConfigError, match="no class Nobody"):
+            await providers.replace(configure('providers.mine.path = "tests.test_wiring_providers:Nobody"'))
+        assert providers["mine"] is before
 
 
 async def test_a_key_that_is_gone_is_another() -> None:
@@ -227,7 +252,7 @@ async def test_a_stop_closes_also_what_was_replaced(autojump_clock: trio.testing
     Recorder.story.clear()
     toml = 'providers.mine = {path = "tests.test_wiring_providers:Recorder", base_url = "http://%s"}'
     async with running(configure(toml % "a")) as providers, providers["mine"].stream(HELLO):
-        providers.replace(configure(toml % "b"))
+        await providers.replace(configure(toml % "b"))
         await trio.testing.wait_all_tasks_blocked()
         assert Recorder.story == []
     assert sorted(Recorder.story)[::2] == ["http://a closed", "http://b closed"]
@@ -237,7 +262,7 @@ async def test_one_that_is_no_more_configured() -> None:
     """Who began to ask it may still; it is no name any more."""
     async with running(configure('providers.mine.base_url = "http://h"')) as providers:
         before = providers["mine"]
-        assert providers.replace(configure()) == []
+        assert await providers.replace(configure()) == []
         assert "mine" not in set(providers) and providers["mine"] is before
         with pytest.raises(KeyError):
             providers["never"]

@@ -20,9 +20,9 @@ class Host(Protocol):
 
     def stop(self) -> None: ...
 
-    def restart(self, environment: Mapping[str, str] | None) -> None: ...
+    async def restart(self, environment: Mapping[str, str] | None) -> None: ...
 
-    def reload(self) -> m.Reloaded: ...
+    async def reload(self) -> m.Reloaded: ...
 
 
 class DaemonMethods:
@@ -52,11 +52,11 @@ class DaemonMethods:
         return m.Empty()
 
     async def _restart(self, _caller: Caller, params: m.Restart) -> m.Empty:
-        self._host.restart(params.environment)
+        await self._host.restart(params.environment)
         return m.Empty()
 
     async def _reload(self, _caller: Caller, _: m.Empty) -> m.Reloaded:
-        return self._host.reload()
+        return await self._host.reload()
 
     async def _config(self, _caller: Caller, _: m.Empty) -> m.ConfigView:
         settings = self._settings()

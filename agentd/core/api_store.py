@@ -17,7 +17,7 @@ from agentwire.types import BackupInfo, StoreInfo
 class Restarting(Protocol):
     """What a restore needs of the daemon."""
 
-    def restart(self, environment: Mapping[str, str] | None) -> None: ...
+    async def restart(self, environment: Mapping[str, str] | None) -> None: ...
 
 
 class StoreMethods:
@@ -44,11 +44,12 @@ class StoreMethods:
 
     async def _restore(self, _caller: Caller, params: m.StorePath) -> m.StoreRestored:
         backup, kept = await self._keeper.restore(params.path)
-        try:
-            self._host.restart(None)
-        except AgentError:
-            await self._keeper.withdraw()
-            raise
+        with trio.CancelScope(shield=True):  # whoever asked may go: what is prepared is used or withdrawn
+            try:
+                await self._host.restart(None)
+            except AgentError:
+                await self._keeper.withdraw()
+                raise
         return m.StoreRestored(backup=backup, kept=kept)
 
     async def _vacuum(self, _caller: Caller, _: m.Empty) -> m.Vacuumed:

@@ -52,7 +52,7 @@ class FakeHost:
     stopping: bool = False
     restarts: int = 0
 
-    def restart(self, environment: Mapping[str, str] | None) -> None:
+    async def restart(self, environment: Mapping[str, str] | None) -> None:
         assert environment is None
         if self.stopping:
             raise Stopping("the daemon stops already")

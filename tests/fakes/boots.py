@@ -46,6 +46,12 @@ class NoSocket(Listener):
         self._happened.append("listener closed")
 
 
+def _opened() -> trio.Event:
+    gate = trio.Event()
+    gate.set()
+    return gate
+
+
 @define
 class FakeProcess:
     """agentd.daemon.Process: `found` is what stands in the configuration, `wrong` what is wrong with it."""
@@ -54,17 +60,26 @@ class FakeProcess:
     wrong: str = ""
     logged: list[config.Config] = Factory(list)
     reconfigured: list[config.Config] = Factory(list)
+    reads: int = 0
+    asked: trio.Event = Factory(trio.Event)  # to reconfigure, which waits for the gate
+    gate: trio.Event = Factory(_opened)
 
-    def read(self, environ: Mapping[str, str]) -> config.Config:
+    async def read(self, environ: Mapping[str, str]) -> config.Config:
+        self.reads += 1
         if self.wrong:
             raise ConfigError(self.wrong)
         return self.found
 
+    async def reconfigure(self, config: config.Config) -> None:
+        self.asked.set()
+        await self.gate.wait()
+        self.reconfigured.append(config)
+
     def log_to(self, config: config.Config) -> None:
         self.logged.append(config)
 
-    def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
-        self.read(environment)
+    async def successor(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        await self.read(environment)
         return environment
 
 
@@ -121,7 +136,7 @@ def build(home: Path, models: Models = HELLO, *overrides: str) -> Boot:
         prewarm=partial(prewarm, happened),
         providers=lambda: (ProviderStatus(name="fake", state="ready"),),
         recovery=made.recovery,
-        reconfigure=process.reconfigured.append,
+        reconfigure=process.reconfigure,
     )
     return Boot(daemon, parts, made.api, NoSocket(happened), process, happened)
 

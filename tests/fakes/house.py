@@ -54,10 +54,10 @@ class FakeHost:
     def stop(self) -> None:
         self.stopped = True
 
-    def restart(self, environment: Mapping[str, str] | None) -> None:
+    async def restart(self, environment: Mapping[str, str] | None) -> None:
         self.restarted = environment
 
-    def reload(self) -> Reloaded:
+    async def reload(self) -> Reloaded:
         return Reloaded(changed=("model",), needs_restart=())
 
 
