@@ -32,6 +32,9 @@ from agentd.ports.processes import Process, Profile, Sandbox, Spawner
 from agentd.ports.pulls import Fetched, Puller
 from agentd.ports.storage import (
     Adopt,
+    CallChange,
+    CallFilter,
+    CallSums,
     Clock,
     IdemKey,
     IndexChange,
@@ -51,6 +54,9 @@ __all__ = [
     "PER_MESSAGE",
     "Adopt",
     "Build",
+    "CallChange",
+    "CallFilter",
+    "CallSums",
     "Cited",
     "Clock",
     "Delta",

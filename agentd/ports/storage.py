@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from attrs import Factory, frozen
 
 from agentwire.events import Event
-from agentwire.types import BackupInfo, SessionFilter, SessionInfo, StoreInfo, Usage, UsageRow
+from agentwire.types import BackupInfo, CallOutcome, CallRecord, CallState, SessionFilter, SessionInfo, StoreInfo, Usage, UsageRow
 
 _DAY = 86400
 
@@ -33,13 +33,52 @@ class IdemKey:
 
 
 @frozen(kw_only=True)
+class CallChange:
+    """How far a tool call of the stream has come. `planned`: a new one, of the tool `name`, for `session` if a person or a program
+    made it; else it is the newest open one of this id."""
+
+    call: str
+    state: CallState
+    name: str = ""
+    session: str = ""
+    outcome: CallOutcome | None = None
+    seconds: float = 0.0
+
+
+@frozen(kw_only=True)
+class CallFilter:
+    """Which calls: all conditions hold; an empty one holds always. `open`: those without an outcome yet. `since`: when planned."""
+
+    tool: str = ""
+    session: str = ""
+    outcome: CallOutcome | Literal["", "open"] = ""
+    since: float | None = None
+
+
+@frozen
+class CallSums:
+    """All calls of one tool. `errors`: those that failed or had wrong arguments; `seconds` that they ran."""
+
+    name: str
+    calls: int
+    errors: int
+    denied: int
+    seconds: float
+    last_at: float
+
+
+@frozen(kw_only=True)
 class IndexChange:
-    """What an event does to its session's row: columns set, counters moved, `title` if the session has none, or a new row."""
+    """What an event does to its session's row: columns set, counters moved, `title` if the session has none, or a new row.
+
+    `call`: what it does to the ledger, too.
+    """
 
     set: Mapping[str, Any] = Factory(dict)
     add: Mapping[str, int] = Factory(dict)
     title: str = ""
     create: bool = False
+    call: CallChange | None = None
 
 
 @frozen(kw_only=True)
@@ -77,7 +116,7 @@ class Adopt:
 
 
 UsageKey = Literal["all", "day", "session", "model", "user"]
-Indexer = Callable[[Any], IndexChange | UsageChange | None]
+Indexer = Callable[[Any], IndexChange | UsageChange | CallChange | None]
 """What an event does to the rows that are derived from it."""
 
 
@@ -161,6 +200,15 @@ class Store(Protocol):
 
         A day's key is its date. Requests of sessions that were deleted have the session "".
         """
+
+    async def calls(self, user: str, which: CallFilter, *, before: int | None, limit: int) -> Sequence[CallRecord]:
+        """The user's tool calls, newest first; `before`: the `pos` of the last one seen."""
+
+    async def call_sums(self, user: str) -> Sequence[CallSums]:
+        """Of each tool that was ever called, except in sessions that were deleted."""
+
+    async def direct_calls(self) -> Sequence[tuple[str, str, bool]]:
+        """(user, call, whether it had started) of the open calls that people and programs made, for recovery."""
 
     @property
     def full(self) -> bool:

@@ -1,6 +1,6 @@
 """Whether a log is sound: what SQLite can tell of its file, and what must hold of its rows.
 
-A problem is one line. Those of the session index, of sums and of references are of derived rows: they can be made anew from the
+A problem is one line. Those of the session index, of sums, calls and references are of derived rows: they can be made anew from the
 events, and no event is in doubt for them.
 """
 
@@ -12,7 +12,7 @@ import apsw
 from attrs import frozen
 
 from agentd.ports import Indexer
-from agentd.store import blob, history, usage
+from agentd.store import blob, calls, history, usage
 from agentd.store.derived import derive, indexed
 from agentd.store.sums import proven
 
@@ -94,11 +94,15 @@ def _streams(db: apsw.Connection, index: Indexer) -> Iterator[Problem]:
             yield Problem(f"session {name}: its row in the index is not what its events say ({_difference(row, found.row)})", name)
         if usage.of_session(db, name) != found.sums:
             yield Problem(f"session {name}: the sums of its requests are not what its events say", name)
+        if calls.of_stream(db, number) != found.calls.rows:
+            yield Problem(f"session {name}: the ledger of its tool calls is not what its events say", name)
         yield from _referred(db, number, name, found.blobs, lost)
     for (name,) in db.execute("SELECT id FROM session WHERE id NOT IN (SELECT name FROM stream)"):
         yield Problem(f"session {name}: it is in the index but has no events", name)
     for name in usage.strangers(db):
         yield Problem(f"session {name}: it has sums of requests but no events", name)
+    for (number,) in db.execute(f"SELECT DISTINCT stream FROM call WHERE {calls.STRANGERS}"):  # noqa: S608
+        yield Problem(f"session {number}: it has tool calls but no events", str(number))
 
 
 def _difference(row: dict[str, object] | None, expected: dict[str, object] | None) -> str:

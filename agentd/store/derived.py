@@ -1,4 +1,5 @@
-"""What the events say about the rows that are made from them: the session index, the sums of requests, the references to blobs.
+"""What the events say about the rows that are made from them: the session index, the sums of requests, the ledger of
+tool calls, the references to blobs.
 
 The writer keeps these rows up to date as it goes (sqlite.py); here they are made from nothing, for checks and repairs.
 """
@@ -12,30 +13,35 @@ from typing import Any
 import apsw
 from attrs import define, field
 
-from agentd.ports import IndexChange, Indexer, UsageChange
-from agentd.store import usage
+from agentd.ports import CallChange, IndexChange, Indexer, UsageChange
+from agentd.store import calls, usage
 from agentd.store.sums import proven
 from agentwire.convert import structure_body
 
 _BLOB = re.compile(rb'"blob":"([0-9a-f]{64})"')
 """A reference in a body's JSON: within a text the quotes would be escaped."""
-_EVENTS = "SELECT seq, kind, version, at, data, sum FROM event WHERE stream = ? ORDER BY seq"
+_EVENTS = "SELECT pos, seq, kind, version, at, data, sum FROM event WHERE stream = ? ORDER BY seq"
 
 
 @define
 class Derived:
-    """Of one stream: its row in the index (None: it has none), the sums of its requests, and the blobs its events name."""
+    """Of one stream: its row in the index (None: it has none), its calls, the sums of its requests, the blobs its events name."""
 
+    calls: calls.Ledger
     row: dict[str, Any] | None = None
     sums: usage.Sums = field(factory=dict)
     blobs: set[str] = field(factory=set)
 
-    def take(self, index: Indexer, stream: str, user: str, at: float, body: Any, data: bytes) -> None:
+    def take(self, index: Indexer, stream: str, user: str, pos: int, at: float, body: Any, data: bytes) -> None:
         """The stream's next event."""
         self.blobs.update(name.decode() for name in _BLOB.findall(data))
         match index(body):
             case IndexChange() as change:
                 self._change(change, stream, user, at)
+                if change.call:
+                    self.calls.take(pos, at, change.call)
+            case CallChange() as change:
+                self.calls.take(pos, at, change)
             case UsageChange() as change:
                 usage.take(self.sums, user, at, change)
 
@@ -52,12 +58,12 @@ class Derived:
 
 def derive(db: apsw.Connection, index: Indexer, number: int, stream: str, user: str) -> Derived:
     """From all events of stream `number`. Raises ValueError for one that is not what was written."""
-    found = Derived()
+    found = Derived(calls.Ledger(number, user))
     rows: Any = db.execute(_EVENTS, (number,))
-    for seq, kind, version, at, stored, known in rows:
+    for pos, seq, kind, version, at, stored, known in rows:
         try:
             data = proven(stored, known, stream, user, seq, at, kind, version)
-            found.take(index, stream, user, at, structure_body(kind, version, data), data)
+            found.take(index, stream, user, pos, at, structure_body(kind, version, data), data)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"event {seq}: {error}") from None
     return found
@@ -76,6 +82,7 @@ def rebuild(db: apsw.Connection, index: Indexer, streams: Iterable[str]) -> None
     db.execute("DELETE FROM session WHERE id NOT IN (SELECT name FROM stream)")
     for stranger in usage.strangers(db):
         usage.replace(db, stranger, {})
+    db.execute(f"DELETE FROM call WHERE {calls.STRANGERS}")  # noqa: S608
     db.execute("DELETE FROM blob_reference WHERE stream NOT IN (SELECT id FROM stream) OR blob NOT IN (SELECT id FROM blob)")
     for stream in streams:
         owners: list[Any] = db.execute("SELECT id, user FROM stream WHERE name = ?", (stream,)).fetchall()
@@ -85,6 +92,7 @@ def rebuild(db: apsw.Connection, index: Indexer, streams: Iterable[str]) -> None
             if found.row is not None:
                 insert(db, "session", found.row)
             usage.replace(db, stream, found.sums)
+            calls.replace(db, found.calls)
             statement = "INSERT OR IGNORE INTO blob_reference SELECT ?, id FROM blob WHERE sha256 = ?"
             db.executemany(statement, [(number, name) for name in sorted(found.blobs)])
 

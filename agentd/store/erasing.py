@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 import msgspec
 
-from agentd.store import blob, usage
+from agentd.store import blob, calls, usage
 from agentd.store.migrations import has_table
 from agentd.store.transaction import opened, transaction
 
@@ -26,6 +26,8 @@ def erase_stream(db: apsw.Connection, number: int, name: str) -> None:
     db.execute("DELETE FROM session WHERE id = ?", (name,))
     if has_table(db, "usage"):  # a backup may be of an older schema
         usage.keep_sums(db, name)
+    if has_table(db, "call"):
+        calls.erase(db, number)
     db.execute("DELETE FROM stream WHERE id = ?", (number,))
 
 

@@ -18,7 +18,7 @@ import structlog
 import trio
 from attrs import define
 
-from agentd.ports import Adopt, Clock, IdemKey, NewEvent, UsageFilter, UsageKey
+from agentd.ports import Adopt, CallFilter, CallSums, Clock, IdemKey, NewEvent, UsageFilter, UsageKey
 from agentd.steady import Steady
 from agentd.store import blob
 from agentd.store.check import BROKEN
@@ -26,7 +26,7 @@ from agentd.store.reader import Reader
 from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
 from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
-from agentwire.types import SessionFilter, SessionInfo, UsageRow
+from agentwire.types import CallRecord, SessionFilter, SessionInfo, UsageRow
 
 log = structlog.get_logger()
 
@@ -288,6 +288,15 @@ class EventLog:
 
     async def usage(self, by: UsageKey, which: UsageFilter, *, limit: int) -> Sequence[UsageRow]:
         return await self._read(self._reader.usage, by, which, limit)
+
+    async def calls(self, user: str, which: CallFilter, *, before: int | None, limit: int) -> Sequence[CallRecord]:
+        return await self._read(self._reader.calls, user, which, before, limit)
+
+    async def call_sums(self, user: str) -> Sequence[CallSums]:
+        return await self._read(self._reader.call_sums, user)
+
+    async def direct_calls(self) -> Sequence[tuple[str, str, bool]]:
+        return await self._read(self._reader.direct_calls)
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         # Shielded like the commit: apsw would turn the caller's deadline into an error in the middle of a read.

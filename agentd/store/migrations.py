@@ -59,6 +59,51 @@ def _count_past_requests(db: apsw.Connection) -> None:
     db.executemany("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
+_Call = msgspec.defstruct(
+    "_Call", [("call", str), ("name", str, ""), ("session", str, ""), ("outcome", str, ""), ("seconds", float, 0.0)]
+)
+_WAYS = {"approval_requested": "waiting", "tool_started": "started", "tool_finished": "over"}
+
+
+def _list_past_calls(db: apsw.Connection) -> None:
+    """The ledger of the tool calls before it was kept, from their events."""
+    db.execute(
+        """
+        CREATE TABLE call (
+            pos INTEGER PRIMARY KEY, stream INTEGER NOT NULL, user TEXT NOT NULL, session TEXT NOT NULL, call TEXT NOT NULL,
+            name TEXT NOT NULL, planned_at REAL NOT NULL, started_at REAL, finished_at REAL,
+            state TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL
+        );
+        CREATE INDEX call_by_stream ON call (stream);
+        CREATE INDEX call_by_session ON call (session) WHERE session <> '';
+        CREATE INDEX call_open ON call (stream, call) WHERE outcome = '';
+        """
+    )
+    events: Any = db.execute(
+        "SELECT pos, stream, user, at, kind, data FROM event JOIN stream ON stream.id = event.stream "
+        "WHERE kind IN ('tool_planned', 'approval_requested', 'tool_started', 'tool_finished') ORDER BY stream, seq"
+    )
+    decode = msgspec.json.Decoder(_Call).decode
+    for pos, stream, user, at, kind, data in events:
+        try:
+            body: Any = decode(blob.unpack(data))
+        except ValueError:  # damaged: whoever reads it will say so
+            continue
+        if kind == "tool_planned":
+            row = (pos, stream, user, body.session, body.call, body.name, at)
+            db.execute("INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, 'planned', '', 0.0)", row)
+        else:
+            db.execute(
+                "UPDATE call SET state = ?, outcome = ?, seconds = ?, started_at = coalesce(?, started_at), finished_at = ? "
+                "WHERE pos = (SELECT max(pos) FROM call WHERE stream = ? AND call = ? AND outcome = '')",
+                (
+                    *(_WAYS[kind], body.outcome, body.seconds),
+                    *(at if kind == "tool_started" else None, at if kind == "tool_finished" else None),
+                    *(stream, body.call),
+                ),
+            )
+
+
 STEPS: tuple[Step, ...] = (
     """
     CREATE TABLE stream (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, user TEXT NOT NULL);
@@ -108,6 +153,7 @@ STEPS: tuple[Step, ...] = (
     DROP INDEX session_unfinished;
     CREATE INDEX session_unfinished ON session (user, id) WHERE status <> 'idle' OR queued > 0 OR jobs > 0;
     """,
+    _list_past_calls,
 )
 
 

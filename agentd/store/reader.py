@@ -9,12 +9,12 @@ from typing import Any
 
 import apsw
 
-from agentd.ports import UsageFilter, UsageKey
-from agentd.store import blob
+from agentd.ports import CallFilter, CallSums, UsageFilter, UsageKey
+from agentd.store import blob, calls
 from agentd.store.sums import proven, unsealed
 from agentd.store.usage import summed
 from agentwire.events import Event
-from agentwire.types import SessionFilter, SessionInfo, UsageRow
+from agentwire.types import CallRecord, SessionFilter, SessionInfo, UsageRow
 
 _PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of event bodies in one page: with its largest event it still fits into a frame of 4 MiB."""
@@ -113,6 +113,15 @@ class Reader:
 
     def usage(self, by: UsageKey, which: UsageFilter, limit: int) -> list[UsageRow]:
         return summed(self.db, by, which, limit)
+
+    def calls(self, user: str, which: CallFilter, before: int | None, limit: int) -> list[CallRecord]:
+        return calls.listed(self.db, user, which, before, limit)
+
+    def call_sums(self, user: str) -> list[CallSums]:
+        return calls.summed(self.db, user)
+
+    def direct_calls(self) -> list[tuple[str, str, bool]]:
+        return calls.direct(self.db)
 
     def count_sessions(self) -> int:
         return int(self.db.execute("SELECT count(*) FROM session").get)

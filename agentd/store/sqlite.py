@@ -15,8 +15,8 @@ from typing import Any
 import apsw
 from attrs import define, field
 
-from agentd.ports import Adopt, IdemKey, IndexChange, Indexer, UsageChange
-from agentd.store import blob, usage
+from agentd.ports import Adopt, CallChange, IdemKey, IndexChange, Indexer, UsageChange
+from agentd.store import blob, calls, usage
 from agentd.store.erasing import erase_stream
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
@@ -200,6 +200,10 @@ class Database:
         match self._index(new.body):
             case IndexChange() as change:
                 self._reindex(new, change)
+                if change.call:
+                    calls.take(self.db, pos, stream.id, stream.user, new.at, change.call)
+            case CallChange() as change:
+                calls.take(self.db, pos, stream.id, stream.user, new.at, change)
             case UsageChange() as change:
                 usage.count(self.db, stream.user, new.at, new.stream, change)
         return Event(

@@ -323,6 +323,8 @@ class CallRecord:
     arguments_json: str
     state: CallState
     planned_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
     outcome: CallOutcome | None = None
     seconds: float = 0.0
     rule: str = ""

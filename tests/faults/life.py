@@ -19,6 +19,7 @@ from attrs import define, field
 from agentd.core.index import index_change
 from agentd.core.live import Live
 from agentd.ports import Prompt, ToolContext, ToolOutcome
+from agentd.store.check import check
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.store.reader import Reader
@@ -164,6 +165,7 @@ class Life:
             assert db.pragma("integrity_check") == "ok"
             if not db.pragma("user_version"):
                 return {}
+            assert check(db, index_change) == [], "what is derived is not what the events say"
             rows = db.execute("SELECT name, seq, pos, kind FROM event JOIN stream ON stream.id = event.stream")
             return {(name, seq): (pos, kind) for name, seq, pos, kind in rows}
         finally:
