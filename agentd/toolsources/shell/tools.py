@@ -133,7 +133,7 @@ def _shell_spec() -> ToolSpec:
             "type": "number",
             "exclusiveMinimum": 0,
             "maximum": LONGEST,
-            "description": "seconds it may take, if the usual two minutes are too few",
+            "description": "seconds it may take, if it needs longer than usual",
         },
         "cwd": {"type": "string", "description": "another directory to run it in, absolute or relative to the session's"},
         "network": {"type": "boolean", "description": "give it the network"},
