@@ -18,6 +18,15 @@ class Source(NamedTuple):
     def __str__(self) -> str:
         return self.path or self.module
 
+    @property
+    def root(self) -> str:
+        """The directory from which the module is imported."""
+        folder = os.path.dirname(self.path)
+        inner = os.path.basename(self.path) == "__init__.py"
+        for _ in range(self.module.count(".") + inner):
+            folder = os.path.dirname(folder)
+        return folder
+
 
 class Stamp(NamedTuple):
     """A file's state: as long as it is the same, so is the file."""

@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
 def _answer(request: Mapping[str, Any], path: str, name: str = "") -> Answer:
     # A child that reports is worth more than one that dies: even SystemExit is an answer.
     try:
-        module = vars(importlib.import_module(name)) if name else load(path)
+        module = imported(path, name) if name else load(path)
         return _call(module, request) if "call" in request else Answer("ok", json.dumps(describe(module)))
     except BadArguments as error:
         return Answer("invalid_arguments", str(error))
@@ -120,6 +120,15 @@ def load(path: str) -> Mapping[str, Any]:
     module = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return vars(module)
+
+
+def imported(path: str, name: str) -> Mapping[str, Any]:
+    """The namespace of the module, found as the daemon found it: it may have been told of places that we have not."""
+    from agentd.toolsources.function_files import Source
+
+    sys.path.append(Source(name, path).root)
+    sys.dont_write_bytecode = True
+    return vars(importlib.import_module(name))
 
 
 def tools_of(module: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:

@@ -261,7 +261,8 @@ def _worker(source: Source, profile: Profile) -> tuple[list[str], Profile]:
         return argv, profile
     shown = (os.path.dirname(path), os.path.realpath(path)) if path else ()
     walls = profile.sandbox
-    walls = evolve(walls, read=(*walls.read, *python_path()), show=(*walls.show, *shown))
+    root = (os.path.realpath(source.root),) if source.module and path else ()
+    walls = evolve(walls, read=(*walls.read, *python_path(), *root), show=(*walls.show, *shown))
     return argv, evolve(profile, sandbox=walls)
 
 
