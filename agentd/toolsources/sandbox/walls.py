@@ -52,7 +52,7 @@ def visible(walls: Sandbox, ground: Ground, look: Look) -> list[Mount]:
         "hide": walls.hide,
         "show": walls.show,
     }
-    own = _around_home(ground, walls)
+    own = _around_home(ground, walls, look)
     for mount in (*own, *(Mount(path, kind) for kind in KINDS[1:] for path in asked[kind])):
         before = wanted.get(mount.path)
         if before is None or KINDS.index(mount.kind) >= KINDS.index(before.kind):
@@ -62,11 +62,12 @@ def visible(walls: Sandbox, ground: Ground, look: Look) -> list[Mount]:
     return [mount for mount in ordered if _is_needed(mount, made, look, own=mount in own)]
 
 
-def _around_home(ground: Ground, walls: Sandbox) -> list[Mount]:
-    """The machine's own mounts. Whoever works in the whole of a home directory sees it, but not its secrets."""
+def _around_home(ground: Ground, walls: Sandbox, look: Look) -> list[Mount]:
+    """The machine's own mounts. Whoever sees the whole of a home directory sees it as it is, but not its secrets."""
     mounts = list(ground.mounts)
-    if any(_inside(ground.home, path) for path in walls.write):
-        mounts = [mount for mount in mounts if not (_inside(mount.path, ground.home) and not mount.source)]
+    if any(_inside(ground.home, path) for path in (*walls.write, *walls.read)):
+        cache = [mount for mount in mounts if mount.path == f"{ground.home}/.cache" and look(mount.path)]
+        mounts = [mount for mount in mounts if not _inside(mount.path, ground.home)] + cache
         mounts += [Mount(path, "hide") for path in ground.secrets] + [Mount(path, "keep") for path in ground.startup]
     return mounts
 

@@ -294,6 +294,15 @@ async def test_home_as_the_workspace(place: Place) -> None:
         assert (await place.run(attempt, walls=walls, cwd=place.home)).code != 0
 
 
+async def test_home_to_be_read(place: Place) -> None:
+    """Who may read the whole of the home directory does not read the credentials in it."""
+    walls = evolve(place.walls, read=(str(place.home),))
+    (place.home / "notes").write_text("mine\n")
+    assert (await place.run("cat $HOME/notes", walls=walls)).said == "mine\n"
+    for attempt in ("cat $HOME/.ssh/id_rsa", "cat $HOME/.aws/credentials", "echo x >$HOME/notes"):
+        assert (await place.run(attempt, walls=walls)).code != 0
+
+
 async def test_bypass_hides_what_is_to_be_hidden(place: Place) -> None:
     """Without walls but for processes: all is there, and can be written, but not what is hidden."""
     walls = Sandbox(whole=True, network=True, hide=place.walls.hide)
