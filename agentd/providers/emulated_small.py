@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from attrs import evolve
+
 from agentd.ports import Message, ToolSpec
 from agentd.providers import contents
 from agentwire.types import Part, Text, ToolCall, ToolResult
@@ -37,13 +39,25 @@ def offered(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[Too
     if asked is None or any(message.calls for message in messages[asked:]):
         return ()
     question = _words(_text(messages[asked].parts))
-    alike = [(len(question & _speaks_of(tool)), tool) for tool in tools]
+    alike = [(len(question & _speaks_of(tool)), _simple(tool)) for tool in tools if _within_reach(tool)]
     likely = [tool for count, tool in sorted(alike, key=lambda found: -found[0]) if count]
     kept: list[ToolSpec] = []
     for tool in likely[:_MOST]:
         if not kept or len(described([*kept, tool])) <= _ROOM:
             kept.append(tool)
     return tuple(kept)
+
+
+def _within_reach(tool: ToolSpec) -> bool:
+    """What changes something and takes several arguments it would call with one made up: asked for a poem, it writes files."""
+    return tool.effect == "read" or len(tool.parameters.get("required", ())) <= 1
+
+
+def _simple(tool: ToolSpec) -> ToolSpec:
+    """Without what may be left out: it gives every argument that it is shown, whatever comes to its mind."""
+    needed = tool.parameters.get("required", ())
+    properties = {name: about for name, about in tool.parameters.get("properties", {}).items() if name in needed}
+    return evolve(tool, parameters={**tool.parameters, "properties": properties}) if properties else tool
 
 
 def described(tools: Sequence[ToolSpec]) -> str:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 
 from agentd.core.prompt import paired
 from agentd.ports import Delta, Message, ModelLimits, PartStart, PartText, Prompt, Stop, Stream, ToolSpec
+from agentd.providers import emulated_small
 from agentd.providers.catalog import Catalog
 from agentd.providers.emulated_request import emulate
 from agentd.providers.emulation import Emulating
@@ -224,6 +225,17 @@ async def test_what_happened_is_told() -> None:
             "Result of look: the beginning\n[only 13 of 70,000 bytes. Read on: output_read, handle 1111111111111111, offset 13]\n"
             "Result of rollDice (it failed): no"
         )
+
+
+async def test_a_very_small_model_is_shown_what_it_can_call() -> None:
+    """Nothing that changes things and wants several arguments, and no argument that may be left out."""
+    text = {"type": "string"}
+    needed = {"type": "object", "properties": {"path": text, "limit": text}, "required": ["path"]}
+    both = {**needed, "required": ["path", "limit"]}
+    read = ToolSpec(name="read", description="Read a file.", parameters=needed, effect="read")
+    save = ToolSpec(name="save", description="Save a file.", parameters=both)
+    (shown,) = emulated_small.offered([user("read or save the file")], [save, read])
+    assert shown.name == "read" and list(shown.parameters["properties"]) == ["path"]
 
 
 async def test_a_half_answer_goes_on() -> None:

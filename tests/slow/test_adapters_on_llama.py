@@ -281,3 +281,24 @@ async def test_a_turn_with_a_tool(server: Llama, weights: Path, model: str) -> N
             assert [part["kind"] for part in replies[-1]] == ["text"]
             assert (home.path / "rolled").read_text() == "20\n"
         assert await daemon.stop() == 0
+
+
+async def test_a_turn_with_a_built_in_tool(weights: Path) -> None:
+    """The embedded model reads a file of the workspace and says what is in it."""
+    with Home() as home:
+        (home.data / "models").mkdir(parents=True, mode=0o700)
+        (home.data / "models" / EMBEDDED.file).symlink_to(weights / EMBEDDED.file)
+        work = home.write("work/notes.txt", "The secret word is banana.\n").parent
+        daemon = home.start()
+        async with daemon.connect(prompting=True) as peer:
+            session = (await peer.call("session/create", cwd=str(work)))["id"]
+            await peer.call("session/watch", session=session, after=0)
+            await peer.prompt(session, "Read the file notes.txt", model="local/smollm2-135m")
+            await peer.until("turn_finished", outcome="done")
+            log = await peer.log(session)
+            valid(log)
+            assert [event["data"]["name"] for event in log if event["kind"] == "tool_planned"] == ["read"]
+            assert [event["data"]["outcome"] for event in log if event["kind"] == "tool_finished"] == ["ok"]
+            answer = [event["data"]["parts"] for event in log if event["kind"] == "assistant_message"][-1]
+            assert "banana" in "".join(part.get("text", "") for part in answer)
+        assert await daemon.stop() == 0
