@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from operator import attrgetter
 from typing import Any
 
 import trio
@@ -233,7 +234,7 @@ class SessionJobs:
         return self.info(number)
 
     def list(self) -> Sequence[JobInfo]:
-        return tuple(self._state.jobs)
+        return sorted(self._state.jobs, key=attrgetter("number"))
 
     def info(self, number: int) -> JobInfo:
         """Error handling: NotFound."""

@@ -64,7 +64,7 @@ async def test_a_job_that_cannot_be_started_leaves_no_trace() -> None:
     async with yard() as place:
         with pytest.raises(ToolError, match="no such program"):
             await place.jobs.start("c1", "x", ["/no/such"], evolve(PROFILE, gated=False))
-        assert place.jobs.list() == () and place.house.kinds(place.live) == ["session_created"]
+        assert not place.jobs.list() and place.house.kinds(place.live) == ["session_created"]
 
 
 async def test_only_so_many_run_at_once() -> None:

@@ -13,6 +13,7 @@ _NETWORK = re.compile(
     r"|failed to lookup address|name resolution",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(r"connection refused|ECONNREFUSED|couldn't connect to server|could not connect to server", re.IGNORECASE)
 _READ_ONLY = re.compile(r"read-only file ?system|EROFS|readonly file system", re.IGNORECASE)
 _PATHS = 5
 
@@ -24,6 +25,8 @@ def hints(said: str, sandbox: Sandbox | None) -> list[str]:
     found = []
     if not sandbox.network and _NETWORK.search(said):
         found.append("the network is off in the sandbox; call again with network: true, which asks the user")
+    elif not sandbox.network and _REFUSED.search(said):
+        found.append("without the network a command has a localhost of its own; a server and its clients all need network: true")
     if not sandbox.whole and _READ_ONLY.search(said):
         found.append(_writable(sandbox))
     return found

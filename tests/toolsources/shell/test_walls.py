@@ -58,6 +58,14 @@ async def test_the_network_is_explained(walled: Place) -> None:
     assert "network: true" not in text
 
 
+async def test_a_localhost_of_its_own_is_explained(walled: Place) -> None:
+    """A server outside, or in another call, is not there."""
+    command = f"exec 3<>/dev/tcp/127.0.0.1/{walled.port}"
+    outcome, text = await ran(walled, command)
+    assert outcome == "error" and text.endswith("a server and its clients all need network: true]")
+    assert await ran(walled, command, evolve(context(walled), sandbox=with_network(walled.walls))) == ("ok", "[exit code 0]")
+
+
 async def test_nothing_is_left_behind(walled: Place) -> None:
     """Not even what left the group; and the model is told."""
     before = children()
