@@ -50,8 +50,8 @@ _SHELL = """\
 Run a command line with bash in the session's directory; returns its output (stdout and stderr as they came) and exit code.
 - Each call is a shell of its own: directories and variables do not carry over. Use `cwd`, or `cd DIR && ...`. Its input is empty.
 - It runs in a sandbox: it writes in the workspace and in /tmp, reads the system, and has no network. `network: true` gives it the \
-network (to clone, install, download); the user may be asked. Without it each command has a localhost of its own: a server and those \
-who talk to it need it too.
+network (to clone, install, download); the user may be asked. Without it each command has a localhost of its own: a server and \
+those who talk to it need it, too.
 - It is killed after `timeout` seconds. A server, a watcher or whatever else goes on: `background: true` starts it as a job and \
 returns its number; look after it with `job`. What is started with `&` ends with the call.
 - To read, find, search and change files use read, glob, grep, write and edit, not cat, find, sed or echo. Long output is shown by \
