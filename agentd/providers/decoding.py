@@ -30,6 +30,10 @@ class Reader(Protocol):
     def feed(self, data: bytes) -> list[bytes]: ...
 
 
+class _Garbled(ProviderDown):
+    """An event that is not what it should be."""
+
+
 class Decoding:
     """A `Decoder` (dialect.py) but for `_event`, of bodies that are server-sent events, or what `reader` reads. `_reply`: what the
     events bring, in parts; `_reason`: why the reply ended, once it is complete; `_usage`: the last report, if there is one since
@@ -98,7 +102,7 @@ class Decoding:
             return decoder.decode(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, msgspec.MsgspecError, RecursionError):
             shown = event[:80].decode("utf-8", "replace")
-            raise ProviderDown(f"{self._who} sent an event that is no {what}: {shown!r}") from None
+            raise _Garbled(f"{self._who} sent an event that is no {what}: {shown!r}") from None
 
     def _tolerated(self, value: Any) -> Any:
         """An event that could not be read as it should be, in the shape that it should have."""
@@ -120,6 +124,11 @@ class Decoding:
             if event and not event.isspace():
                 try:
                     done = self._event(event)
+                except _Garbled as error:
+                    done, unread = self._line_by_line(event, error)
+                    broken = unread or broken
+                    if unread:
+                        break
                 except ProviderError as error:
                     broken = error
                     break
@@ -135,6 +144,18 @@ class Decoding:
             self.failed = broken
         return deltas
 
+    def _line_by_line(self, event: bytes, garbled: _Garbled) -> tuple[bool, ProviderError | None]:
+        """Whether the last event was among the lines, and what is wrong: some hosts leave out the blank lines between their events."""
+        lines = event.split(b"\n")
+        try:
+            if len(lines) == 1 or not all(map(_whole, lines)):
+                raise garbled
+            return any(self._event(line) for line in lines), None  # not one after the last
+        except _Garbled as error:
+            return False, ProviderDown(error.message)
+        except ProviderError as error:
+            return False, error
+
     def _stop(self) -> Stop:
         """Hosts are not exact about calls: some say that the model ended by itself after them."""
         self.finished = True
@@ -144,3 +165,14 @@ class Decoding:
         elif reason == "tool_calls" and not self._called:
             reason = "end"
         return Stop(reason)
+
+
+def _whole(line: bytes) -> bool:
+    """Whether it is a JSON document, or the mark of the end that many hosts send."""
+    if line == b"[DONE]":
+        return True
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

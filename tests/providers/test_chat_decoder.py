@@ -263,6 +263,36 @@ def test_garbage(garbage: bytes) -> None:
         decode(say("a"), garbage)
 
 
+def test_events_without_blank_lines() -> None:
+    """Each line is an event, then: as many as there were, until the last."""
+    lines = b"".join((say("a"), say("b"), STOP, b'data: {"choices": [], "usage": {"prompt_tokens": 3}}\n\n', DONE, say("late")))
+    reply = decode(lines.replace(b"\n\n", b"\n"))
+    assert (reply.text, reply.stop, reply.usage) == ("ab", "end", Usage(input=3))
+    decoder = ChatDecoder()
+    assert decoder.feed(say("a").replace(b"\n\n", b"\n") + say("b")) == [PartStart(0, "text"), PartText(0, "ab")]
+    assert decoder.feed(say("c")) == [PartText(0, "c")]
+
+
+def test_an_error_without_blank_lines() -> None:
+    """What came before it counts, and it has its class."""
+    error = b'data: {"error": {"message": "busy", "code": "rate_limit_exceeded"}}\n\n'
+    decoder = ChatDecoder()
+    assert decoder.feed(say("a").replace(b"\n\n", b"\n") + error) == [PartStart(0, "text"), PartText(0, "a")]
+    assert isinstance(decoder.failed, RateLimited)
+
+
+@pytest.mark.parametrize("second", [b"data: {]\n\n", b"data: 7\n\n"])
+def test_lines_of_which_one_is_garbage(second: bytes) -> None:
+    with pytest.raises(ProviderDown, match="no chat completion chunk") as caught:
+        decode(say("a").replace(b"\n\n", b"\n") + second)
+    assert type(caught.value) is ProviderDown
+
+
+def test_a_document_over_several_lines() -> None:
+    """The blank line ends the event, as it should be."""
+    assert decode(say("a").replace(b'"delta"', b'\ndata: "delta"'), STOP).text == "a"
+
+
 def test_garbage_after_the_finish_reason_costs_nothing() -> None:
     """The reply is whole: it must not be asked for again."""
     assert decode(say("a"), STOP, b"<html>\n").stop == "end"

@@ -214,6 +214,12 @@ def test_ends(tail: bytes) -> None:
             decode(half, tail)
 
 
+def test_events_without_blank_lines() -> None:
+    """Each line is an event, then."""
+    reply = b"".join((START, PING, begin(), say("a"), say("b"), end(), stop(), LAST))
+    assert decode(reply.replace(b"\n\n", b"\n")).text == "ab"
+
+
 def test_a_block_that_was_never_begun() -> None:
     with pytest.raises(ProviderDown, match="more of a block that it never began"):
         decode(say("x"))
