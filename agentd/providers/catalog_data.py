@@ -71,7 +71,7 @@ _DEEPSEEK: Family = {
     "context": 1_000_000,
     "max_output": 393_216,
     "thinking": True,
-    "efforts": ("low", "high", "max"),
+    "efforts": (*_LMH, "max"),  # medium is another word for high there (api-docs.deepseek.com/guides/thinking_mode)
     "quirks": ("echo-reasoning", "thinking-type"),
 }
 _DEEPSEEK_SEES: Family = {**_DEEPSEEK, "images": True}

@@ -144,7 +144,10 @@ def test_extra_fields() -> None:
         (ModelData(temperature=0.5, quirks=frozenset(("no-temperature",))), {}),
         (DEEPSEEK, {}),
         (evolve(DEEPSEEK, effort="none"), {"thinking": {"type": "disabled"}}),
-        (evolve(DEEPSEEK, effort="medium"), {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        (evolve(DEEPSEEK, effort="minimal"), {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        (evolve(DEEPSEEK, effort="medium"), {"thinking": {"type": "enabled"}, "reasoning_effort": "medium"}),  # high to it
+        (evolve(DEEPSEEK, effort="xhigh"), {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
+        (evolve(DEEPSEEK, effort="max"), {"thinking": {"type": "enabled"}, "reasoning_effort": "max"}),
         (Catalog().find("qwen", "qwen-plus"), {"enable_thinking": False}),
         (evolve(Catalog().find("qwen", "qwen-plus"), effort="high"), {"enable_thinking": True}),
         (Catalog().find("qwen", "qwen3.7-max"), {"enable_thinking": True}),
