@@ -226,7 +226,10 @@ class AgentLoop:
             cost=bill.cost,
             estimated=bill.estimated,
         )
-        planned = self._planner(live.state).plan(calls) if calls else []
+        planned = []
+        if calls:
+            await self._tools.prepare()
+            planned = self._planner(live.state).plan(calls)
         rejected = ""
         if live.state.open_turn.schema is not None and stop == "end":
             rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))

@@ -8,6 +8,7 @@ schema have a time limit and let the other threads go on, which Python's own do 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -51,9 +52,9 @@ def _wrong(schema: Mapping[str, Any]) -> str:
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        return _short(f"{error.json_path}: {error.message}")
+        return short(f"{error.json_path}: {error.message}")
     lost = next((ref for ref in _references(schema) if not _leads_somewhere(schema, ref)), "")
-    return _short(f"there is nothing at {lost!r} in it, and nothing is fetched from elsewhere") if lost else ""
+    return short(f"there is nothing at {lost!r} in it, and nothing is fetched from elsewhere") if lost else ""
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -80,26 +81,37 @@ def _leads_somewhere(schema: Any, ref: str) -> bool:
 
 
 def _problem(schema: Mapping[str, Any], text: str) -> str:
-    import regex
-    from jsonschema.exceptions import best_match
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
     try:
         answer = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
-        return _short(f"it is no JSON ({error})")
+        return short(f"it is no JSON ({error})")
     try:
-        wrong = best_match(_validator()(schema, registry=Registry()).iter_errors(answer))
+        wrong = mismatch(checker()(schema), answer)
+    except ValueError as error:
+        return short(str(error))
+    return short(f"{wrong.json_path}: {wrong.message}") if wrong else ""
+
+
+def mismatch(validator: Any, value: Any) -> Any:
+    """The library's error that tells most about why `value` does not follow the validator's schema, None if it does.
+
+    Error handling: ValueError for a schema that cannot be followed.
+    """
+    import regex
+    from jsonschema.exceptions import best_match
+    from referencing.exceptions import Unresolvable
+
+    try:
+        return best_match(validator.iter_errors(value))
     except (Unresolvable, RecursionError, TimeoutError, regex.error) as error:
-        return _short(f"the schema cannot be followed ({error})")
-    return _short(f"{wrong.json_path}: {wrong.message}") if wrong else ""
+        raise ValueError(f"the schema cannot be followed ({error})") from None
 
 
-def _validator() -> Any:
-    """The library's, with regular expressions that end."""
+def checker() -> Any:
+    """The library's validator as a function of a schema, with regular expressions that end. Takes long the first time."""
     import jsonschema
     import regex
+    from referencing import Registry
 
     def search(pattern: str, text: str) -> bool:
         try:
@@ -129,10 +141,10 @@ def _validator() -> Any:
 
     # Its own `unevaluatedProperties` would search with Python's expressions; no host knows that keyword.
     own = {"pattern": matches, "patternProperties": named, "additionalProperties": other, "unevaluatedProperties": lambda *_: ()}
-    return jsonschema.validators.extend(jsonschema.Draft202012Validator, own)
+    return partial(jsonschema.validators.extend(jsonschema.Draft202012Validator, own), registry=Registry())
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 

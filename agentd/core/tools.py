@@ -16,6 +16,7 @@ import structlog
 from attrs import frozen
 
 from agentd.core.permit import Judgement, Policy, decide
+from agentd.core.schemas import Schemas
 from agentd.ports import Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 from agentwire import events as ev
 from agentwire.errors import ToolError
@@ -45,6 +46,7 @@ class Tools:
         self._offered: dict[str, Offered] = {}
         self._known: tuple[Sequence[ToolSpec], ...] = ()
         self._clashes: set[tuple[str, str]] = set()
+        self._schemas = Schemas()
 
     async def refresh(self) -> None:
         """Let sources look for changed tools; called before a turn's first request."""
@@ -69,6 +71,24 @@ class Tools:
                     log.warning("tool_name_taken", tool=spec.name, source=source.name, taken_by=first.source.name)
         return offered
 
+    @property
+    def refused(self) -> Sequence[str]:
+        """In a sentence each: the tools that are not offered because their names are taken."""
+        known = self.offered
+        return [
+            f"the tool {name} of {source} is not offered: {known[name].source.name} has one of that name"
+            for name, source in sorted(self._clashes)
+            if name in known
+        ]
+
+    async def prepare(self) -> None:
+        """Before calls are planned: what takes long the first time is done beside the loop."""
+        await self._schemas.prepare()
+
+    def fit(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of a call as they are meant. Raises ToolError for those that do not fit the tool's schema."""
+        return self._schemas.fit(spec, arguments)
+
     def specs(self) -> list[ToolSpec]:
         return [one.spec for one in self.offered.values()]
 
@@ -81,7 +101,7 @@ class Tools:
         if found is None:
             return _said("error", f"there is no tool called {name} any more")
         try:
-            return await found.source.call(name, parse_arguments(arguments_json), context)
+            return await found.source.call(name, self.fit(found.spec, parse_arguments(arguments_json)), context)
         except ToolError as error:
             return _said("error", str(error))
 
@@ -123,7 +143,7 @@ class Planner:
             known = ", ".join(sorted(self.tools.offered)) or "none"
             return self._refused(call, "error", f"there is no tool called {call.name}; the tools are: {known}")
         try:
-            arguments = parse_arguments(call.arguments_json)
+            arguments = self.tools.fit(found.spec, parse_arguments(call.arguments_json))
             accesses = tuple(found.source.accesses(call.name, arguments, self.place))
         except ToolError as error:
             return self._refused(call, "invalid_arguments", str(error), found.spec)

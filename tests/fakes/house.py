@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import jsonschema  # noqa: F401 - here, so that no first tool call waits for a thread that imports it
 import msgspec
 import trio
 from attrs import define, field
