@@ -145,7 +145,7 @@ class Decoding:
         return deltas
 
     def _line_by_line(self, event: bytes, garbled: _Garbled) -> tuple[bool, ProviderError | None]:
-        """Whether the last event was among the lines, and what is wrong: some hosts leave out the blank lines between their events."""
+        """Whether the last event was among its lines, and what is wrong: some hosts leave out the blank lines between events."""
         lines = event.split(b"\n")
         try:
             if len(lines) == 1 or not all(map(_whole, lines)):
