@@ -48,6 +48,7 @@ READING_COMMANDS = _rules(
 BUILT_IN = _rules(
     """
     make cmake ninja meson cc gcc g++ clang clang++ ld ar tsc node python python3 pytest tox nox ruff mypy black isort flake8 pylint
+    rake rspec rubocop ruby perl tsx ts-node
     pyright coverage eslint prettier jest vitest mocha javac java rustc rustfmt gofmt gradle ./gradlew mvn ./mvnw ctest shellcheck
     npm: test run run-script start ls list pack version exec
     yarn: test run list
@@ -57,6 +58,12 @@ BUILT_IN = _rules(
     go: build test vet run fmt list mod generate env doc
     dotnet: build test run
     bundle: exec
+    uv: run
+    poetry: run
+    pipenv: run
+    hatch: run
+    pip: list show freeze check
+    pip3: list show freeze check
     git: init clone add commit checkout switch restore reset stash merge rebase cherry-pick revert mv rm apply am branch tag
     git: fetch pull config worktree bisect clean submodule notes format-patch archive
     export unset set umask mkdir touch tee

@@ -79,6 +79,8 @@ def _harmless(name: str, value: str, cwd: str, roots: tuple[str, ...], *, opaque
     directories = [os.path.realpath(os.path.join(cwd, one)) for one in value.split(":")]
     if name == "PYTHONPATH" and (opaque or not all(beneath(one, roots) for one in directories)):
         raise Unclear("PYTHONPATH leads out of the workspace")
+    if name != "PYTHONPATH" and not re.fullmatch(r"[\w.,@ *+-][\w.,:@ *+-]*|[A-Za-z_]+/[A-Za-z_]+|", value):
+        raise Unclear(f"the variable {name} is set to a path")
 
 
 def _command(words: Sequence[Word], cwd: str, roots: tuple[str, ...], home: str, fed: str, meaning: Meaning) -> None:
@@ -94,7 +96,7 @@ def _command(words: Sequence[Word], cwd: str, roots: tuple[str, ...], home: str,
         _anything(run)
     if not beneath(os.path.realpath(os.path.join(cwd, first.text)), roots) and "/" in first.text:
         meaning.accesses.append(Access(kind="read", target=run.resolve(first.text)))
-    _MEANINGS.get(name, _plain)(run)
+    _MEANINGS.get(re.sub(r"^(python|pypy)[\d.]+$", r"\1", name), _plain)(run)
 
 
 def _anything(run: Run) -> None:
@@ -244,12 +246,22 @@ def _xargs(run: Run) -> None:
     words = run.args[at:]
     run.runs(words)
     inner = os.path.basename(words[0].text)
-    if run.fed not in _LISTING or inner not in (_READERS | {"grep", "egrep", "fgrep", "echo", "file"}):
+    if not _lists_names(run.fed) or inner not in (_READERS | {"grep", "egrep", "fgrep", "echo", "file"}):
         run.unclear("what is read decides what is done")
 
 
-_LISTING = frozenset(("find .", "grep -l", "grep -rl", "grep -rln", "git ls-files", "rg -l", "rg --files", "fd", "ls", "git diff"))
-"""What writes names of files of the workspace."""
+_LISTING = (
+    r"find( [^-\s]\S*| -(i?name|i?path|type|maxdepth|mindepth|not|o|a|prune|size|mtime|print|print0|empty))*",
+    r"grep -[rinEFwIs]*l[rinEFwIs]*( [^-\s]\S*| --(include|exclude|exclude-dir)=\S+)*",
+    r"git ls-files( [^-\s]\S*| -[zmo]| --others| --exclude-standard| --)*",
+    r"rg (-l|--files)( [^-\s]\S*| -[giw])*",
+    "ls",
+)
+"""What writes nothing but names of files of the workspace."""
+
+
+def _lists_names(command: str) -> bool:
+    return not re.search(r"printf|[\n\t]", command) and any(re.fullmatch(form, command) for form in _LISTING)
 
 
 def _shell(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterable, Sequence
 
 from attrs import Factory, define, evolve, frozen
@@ -105,10 +106,18 @@ def _names(text: str) -> list[str]:
     if not text.startswith("-"):
         found.append(text)
     elif not text.startswith("--"):
-        found.append(text[2:])
+        found += [text[2:], *_behind_letters(text)]
     if "=" in text:
         found.append(text.partition("=")[2])
     return [one.removeprefix("@") for one in found if one]
+
+
+def _behind_letters(text: str) -> list[str]:
+    """A path behind several letters of options: `-rf../x`, `-xzf/etc/x`, but not the end of `-Isub/x`."""
+    above = re.fullmatch(r"-\w+?(\.\.(?:/.*)?)", text)
+    root = re.fullmatch(r"-\w+(/[^/]+)(.*)", text)
+    found = [above[1]] if above else []
+    return [*found, root[1] + root[2]] if root and os.path.lexists(root[1]) else found
 
 
 def names(text: str) -> frozenset[str]:

@@ -59,13 +59,14 @@ def _awk(run: Run) -> None:
     if at >= len(run.args) or run.args[at].glob:
         raise Unclear(f"{run.name} without a program")
     program = run.texts[at]
-    told = re.search(r"system|getline|@|ARGV|ARGC|ENVIRON|PROCINFO|\\\n|printf?\b[^;}\n]*>", program.replace("||", ""))
+    told = re.search(r"system|getline|extension|@|ARGV|ARGC|ENVIRON|PROCINFO|\\\n|print[\s\S]*>(?!=)", program.replace("||", ""))
     if told or "|" in program.replace("||", ""):
         raise Unclear(f"{run.name}: its program may run, read or write something")
     run.reads(run.args[at + 1 :])
 
 
-_SED_ADDRESS = r"(?:\d+(?:~\d+)?|\$|/(?:[^/\\\n]|\\.)*/I?)"
+_SED_SET = r"\[\^?(?:\[:[a-z]+:\]|[^]^/\\\n\[])(?:\[:[a-z]+:\]|[^]/\\\n\[])*\]"
+_SED_ADDRESS = rf"(?:\d+(?:~\d+)?|\$|/(?:[^/\\\n\[]|\\.|{_SED_SET})*/I?)"
 _SED_COMMAND = re.compile(
     rf"""\s*(?:{_SED_ADDRESS}\s*(?:,\s*[+~]?{_SED_ADDRESS}\s*)?)?!?\s*
     (?:[pdDPgGhHxnNq=l](?=[\s;}}]|\Z)|[qQ]\s*\d*(?=[\s;}}]|\Z)|(?P<s>[sy])|[{{}}]|[aic](?:\\\n|\s+)[^\n]*|\Z)""",
@@ -98,10 +99,11 @@ def _substitution(script: str, at: int) -> int | None:
         return None
     for _ in range(2):
         at += 1
+        begin = at
         while at < len(script) and script[at] != mark:
             at += 2 if script[at] == "\\" else 1
-        if at >= len(script):
-            return None
+        if at >= len(script) or "[" in re.sub(rf"\\.|{_SED_SET}", "", script[begin:at]):
+            return None  # the mark may stand in a set of letters, where it is one of them
     flags = re.match(r"[gpiI0-9mM]*(?=[\s;}]|\Z)", script[at + 1 :])
     return at + 1 + flags.end() if flags else None
 
@@ -215,12 +217,28 @@ def _dd(run: Run) -> None:
             (run.writes if name == "of" else run.reads)([Word(value)])
 
 
+def _date(run: Run) -> None:
+    """It tells the time; it is not set."""
+    forbid(run, run.args, short="sf", long="set file")
+    for number, text in enumerate(run.texts):
+        if text[:1] not in ("+", "-") and (number == 0 or run.texts[number - 1] not in ("-d", "--date", "-r")):
+            raise Unclear("date: an operand")
+    run.strays()
+
+
+def _only_options(run: Run) -> None:
+    """`hostname`: with an operand it is set."""
+    forbid(run, run.args, short="FbS", long="file boot")
+    if any(not text.startswith("-") for text in run.texts):
+        raise Unclear(f"{run.name}: an operand")
+
+
 def _jq(run: Run) -> None:
     forbid(run, run.args, short="fLi", long="from-file inplace in-place")
     operands = [word for word in run.args if not word.text.startswith("-")]
     run.reads(operands[1:])
     _stray(run, operands[:1])
-    if any(re.search(r"\b(load|env|strenv|eval|system|import|include|input_filename)\b", text) for text in run.texts):
+    if any(re.search(r"\b(load|env|ENV|strenv|eval|system|import|include|input_filename)\b", text) for text in run.texts):
         raise Unclear(f"{run.name}: its program reads something else")
 
 
@@ -232,7 +250,7 @@ def _remote(run: Run) -> None:
 
 def _compiler(run: Run) -> None:
     forbid(run, run.args, whole="-wrapper -specs --specs -fplugin -B -load -Xclang", long="specs")
-    if any(text.startswith(("@", "-B", "-fplugin", "-specs", "-Xclang")) for text in run.texts):
+    if any(text.startswith(("@", "-B", "-specs", "-Xclang")) or re.search("plugin|linker", text) for text in run.texts):
         raise Unclear(f"{run.name}: an option that loads something")
     for number, text in enumerate(run.texts):
         if text.startswith("-o"):
@@ -246,6 +264,8 @@ def _cargo(run: Run) -> None:
 
 
 def _go(run: Run) -> None:
+    if any("extld" in text for text in run.texts):
+        raise Unclear("go: a linker of its own")
     forbid(run, run.args, whole="-exec -toolexec -overlay -w -u -modfile --exec --toolexec --overlay --modfile -o --o -vettool")
     run.strays(write=True)
 
@@ -268,8 +288,8 @@ PROGRAMS: Mapping[str, Program] = {
     "sort": _without(short="oT", long="output compress-program temporary-directory files0-from"),
     "tree": _without(short="o"),
     "file": _without(short="Cm", long="compile magic-file"),
-    "date": _without(short="sf", long="set file", text=9),
-    "hostname": _without(short="FbS", long="file boot", text=0),
+    "date": _date,
+    "hostname": _only_options,
     "uniq": _last_writes,
     "xxd": _last_writes,
     "tr": _without(text=9),
@@ -293,7 +313,7 @@ PROGRAMS: Mapping[str, Program] = {
     "wget": _without(short="eOPia", long="execute use-askpass output-document directory-prefix input-file config", text=9),
     "make": _make,
     "gmake": _make,
-    "cmake": _without(short="EP", writes=True),
+    "cmake": _without(whole="-E -P", writes=True),
     "ninja": _without(short="ft", writes=True),
     "gcc": _compiler,
     "g++": _compiler,
@@ -303,12 +323,12 @@ PROGRAMS: Mapping[str, Program] = {
     "clang++": _compiler,
     "cargo": _cargo,
     "go": _go,
-    "rustc": _without(short="C", long="codegen", writes=True),
-    "python": _interpreter("c", "WXm"),
-    "python3": _interpreter("c", "WXm"),
-    "pypy3": _interpreter("c", "WXm"),
-    "node": _interpreter("eprC", "", "test watch enable-source-maps no-warnings trace-warnings", alone="--test"),
+    "rustc": _compiler,
+    "ld": _compiler,
     "perl": _interpreter("eEiIMmnpdDx", ""),
+    "python": _interpreter("c", "WXm"),
+    "pypy": _interpreter("c", "WXm"),
+    "node": _interpreter("eprC", "", "test watch enable-source-maps no-warnings trace-warnings", alone="--test"),
     "ruby": _interpreter("erIpnix", ""),
     "ts-node": _interpreter("eprCO", ""),
     "tsx": _interpreter("epr", ""),

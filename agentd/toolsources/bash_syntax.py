@@ -202,15 +202,16 @@ class _Walk:
         for child in node.children:
             if child.is_named:
                 self.node(child, where, fed=fed)
-                fed = self.first_word(child)
+                fed = self.output_of(child)
             else:
                 self.take(child)
         return _same(where)
 
-    def first_word(self, node: Node) -> str:
+    def output_of(self, node: Node) -> str:
         """The command whose output a pipe carries on; `?` if that is not plain."""
         tokens = [token for _, token in self.within(node)]
-        return " ".join(token.text for token in tokens[:2]) if all(token.kind == "word" for token in tokens) else "?"
+        plain = all(token.kind == "word" and not any(piece.variable for piece in token.pieces) for token in tokens)
+        return " ".join("".join(piece.text for piece in token.pieces) for token in tokens) if plain else "?"
 
     def apart(self, node: Node, where: Where, fed: str) -> After:
         self.all(node, where, fed)

@@ -195,6 +195,10 @@ RUSTC_WRAPPER=./x cargo build
 GOFLAGS=-toolexec=./x go build
 MAKEFLAGS=--eval=x make
 CC=./x make
+TERM=../x ls
+TZ=:/etc/shadow date
+LANG=/x ls
+CI=/x ls
 TERMINFO=. ls
 LESSOPEN='|rm x' ls
 FOO=1 ls
@@ -326,6 +330,16 @@ echo '-exec rm {} ;' | xargs find .
 echo '-delete' | xargs find .
 echo /etc/shadow | xargs cat
 cat x | xargs ls
+git diff | xargs cat
+find . -printf /etc/shadow | xargs cat
+find . -pri'ntf' /etc/shadow | xargs cat
+grep -l --label=/etc/shadow x - | xargs cat
+grep -rl x . --label=/etc/shadow | xargs cat
+git ls-files --format=/etc/shadow | xargs cat
+find -P . | xargs -a /etc/shadow cat
+find . | xargs rm
+find . | xargs -I{} cat {} /etc/shadow
+find . | cat | xargs cat
 sudo ls
 sudo -n ls
 doas ls
@@ -625,6 +639,10 @@ awk '{print | "rm x"}'
 awk '{print > "/etc/x"}'
 awk '{print >> "x"}'
 awk '{printf "a" > "x"}'
+awk '{print "a;" > "/etc/x"}'
+awk '{print /;/ > "x"}'
+awk '{print "}" >> "x"}'
+awk 'BEGIN{extension("x")}'
 awk -f x
 awk -i x '1'
 awk -l x '1'
@@ -673,6 +691,27 @@ fd --exec rm
 fd --exec-batch rm
 date -s 2020-01-01
 date -f /etc/shadow
+date 010100002020
+hostname x
+grep -rf../x y
+grep -rf/etc/shadow y
+sed 's/[/]/e/;s/]/e' y
+sed 's/[]/]/;s/e;p;#/x/' y
+sed 's/[^]/]/;s/e;p;#/x/' y
+sed '/[^]/]/p;e' y
+sed '/[]/p;s/]/e;/x/' y
+jq '$ENV' x
+jq -n env
+gcc -Wl,-plugin,./x.so y.c
+gcc -Xlinker --plugin=x y.c
+ld -plugin ./x.so y.o
+go build -ldflags=-extld=./x
+python3.12 -c x
+perl -e x
+ruby -e x
+uv run --with x y
+uv run rm x
+poetry run rm x
 file -C -m x
 jq -f x y
 jq -L x y
@@ -957,6 +996,20 @@ pytest; echo "exit: $?"
 ruff check . && ruff format --check .
 mypy src
 cargo test -- --nocapture
+cmake -DCMAKE_BUILD_TYPE=Release -S . -B build
+rustc -C opt-level=3 a.rs
+uv run pytest -q
+TZ=Europe/Berlin date '+%H:%M'
+date -d yesterday +%F
+DEBUG='app:*' npm test
+ruby x.rb
+pip list
+find . -name '*.py' -not -path './venv/*' -print0 | xargs -0 grep -n foo
+grep -rl foo src | xargs wc -l
+gcc -Isub/include -c main.c
+awk '/x/ {n++} END {print n}' file
+sed 's/[a-z]*/X/g; /^$/d' file
+sed -E 's/^[[:space:]]+//; s/[^a-z]//g' file
 go test ./...
 timeout 60 python -m pytest -q
 time make
