@@ -67,6 +67,15 @@ async def test_a_job_that_cannot_be_started_leaves_no_trace() -> None:
         assert not place.jobs.list() and place.house.kinds(place.live) == ["session_created"]
 
 
+async def test_a_job_that_ends_before_it_begins_has_failed() -> None:
+    """Its walls could not be built: that is in the log, which already knew of it, and whoever asked is told."""
+    async with yard() as place:
+        with pytest.raises(ToolError, match="before it could begin"):
+            await place.jobs.start("c1", "x", ["/bin/false"], evolve(PROFILE, gated=False))
+        (job,) = place.jobs.list()
+        assert (job.state, job.code) == ("failed", None)
+
+
 async def test_only_so_many_run_at_once() -> None:
     """Those that have ended do not count."""
     async with yard(jobs=1) as place:

@@ -115,6 +115,19 @@ async def test_kill_9_ends_jobs_and_the_next_daemon_says_so(home: Home, models: 
         assert await daemon.stop() == 0
 
 
+async def test_kill_9_as_a_job_begins(home: Home, models: Models) -> None:
+    """When its event is seen, it may have begun or not: nothing of it lives, and it is lost."""
+    daemon = home.start(models)
+    async with daemon.connect() as peer:
+        session = await peer.create()
+        await peer.prompt(session, "serve")
+        await peer.until("job_started")
+        daemon.kill()
+    await eventually(lambda: not sleeping(home), "the end of the job")
+    (job,) = await jobs_of(home.start(models), session)
+    assert job["state"] == "lost"
+
+
 async def test_a_daemon_that_stops_ends_its_jobs(home: Home, models: Models) -> None:
     """And writes it down."""
     session = await serving(daemon := home.start(models))
