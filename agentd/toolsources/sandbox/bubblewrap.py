@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -20,7 +21,7 @@ from attrs import evolve, frozen
 
 from agentd.ports import Profile, Sandbox
 from agentd.spawn import Enclosed, gate
-from agentd.toolsources.sandbox.ground import Ground, furnish, survey, toolchains
+from agentd.toolsources.sandbox.ground import Ground, Mount, furnish, survey, toolchains
 from agentd.toolsources.sandbox.keeping import Keeping
 from agentd.toolsources.sandbox.remedies import remedy
 from agentd.toolsources.sandbox.walls import command
@@ -90,6 +91,7 @@ class Bubblewrap:
         walls = profile.sandbox
         ground, tools = self._surveyed(profile.environment.get("PATH", ""), profile.environment.get("VIRTUAL_ENV", ""))
         if not walls.whole:
+            ground = evolve(ground, mounts=(*ground.mounts, *self._temporary(walls)))
             keep = self._keeping.ready(walls.keep, walls.write, over)
             walls = evolve(walls, read=(*walls.read, *tools, *_agent_socket(profile)), keep=keep)
         words = command(walls, ground, os.path.realpath(profile.cwd), look)
@@ -110,6 +112,15 @@ class Bubblewrap:
             ground = survey(self._home, self._cache)
             self._surveys[path, venv] = ground, toolchains(path, (venv, sys.prefix, sys.base_prefix), ground.home)
         return self._surveys[path, venv]
+
+    def _temporary(self, walls: Sandbox) -> list[Mount]:
+        """/tmp stays for the next command in the same workspace: models write a file there, and then run it."""  # noqa: S108
+        if not walls.write:
+            return []
+        folder = f"{self._cache}/temporary/{hashlib.sha256(os.fsencode(walls.write[0])).hexdigest()[:32]}"
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.utime(folder)  # how `furnish` knows that it is in use
+        return [Mount("/tmp", "scratch", folder)]  # noqa: S108
 
     # --- whether it works ----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Literal
@@ -69,6 +71,9 @@ STARTUP = """
 """What a session in the home directory itself cannot change: it is run outside of the walls, by the next shell or program."""
 
 
+TEMPORARY_KEPT = 86400.0  # seconds after the last command that a workspace's /tmp is kept
+
+
 @frozen
 class Mount:
     """`source`: what is seen at `path`, if it is not what is there outside."""
@@ -123,9 +128,12 @@ def survey(home: str, cache: str) -> Ground:
 
 
 def furnish(cache: str) -> None:
-    """Make what `survey` needs. Error handling: OSError."""
-    for folder in ("etc", "home", "tmp", *(f"home/{where}" for where in CACHES.values())):
+    """Make what `survey` needs, and clear away what nobody has used lately. Takes its time. Error handling: OSError."""
+    for folder in ("etc", "home", "temporary", *(f"home/{where}" for where in CACHES.values())):
         os.makedirs(f"{cache}/{folder}", mode=0o700, exist_ok=True)
+    for entry in os.scandir(f"{cache}/temporary"):
+        if entry.stat(follow_symlinks=False).st_mtime < time.time() - TEMPORARY_KEPT:
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _there(home: str, names: Iterable[str]) -> tuple[str, ...]:

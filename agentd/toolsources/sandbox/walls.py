@@ -14,8 +14,8 @@ from agentd.ports import Sandbox
 from agentd.toolsources.sandbox.ground import Ground, Kind, Mount
 
 KINDS: tuple[Kind, ...] = ("scratch", "read", "write", "pin", "keep", "hide", "show")
-"""`scratch`: empty, writable, and gone at the end. `pin`: writable, but cannot be renamed or removed, because what is kept lies
-in it, and whoever moves it away could put another in its place."""
+"""`scratch`: writable, with nothing of the machine's in it; empty and gone at the end, unless it has a source. `pin`: writable, but
+cannot be renamed or removed, because what is kept lies in it, and whoever moves it away could put another in its place."""
 
 Look = Callable[[str], Literal["directory", "file", ""]]
 """What is at a path (links not followed), "" for nothing."""
@@ -97,10 +97,10 @@ def _arguments(mounts: Sequence[Mount], look: Look) -> list[str]:
     dark: list[str] = []
     for mount in mounts:
         source = mount.source or mount.path
-        if mount.kind == "scratch":
+        if mount.kind == "scratch" and not mount.source:
             words += ["--tmpfs", mount.path]
         elif mount.kind != "hide":
-            words += ["--bind" if mount.kind in ("write", "pin") else "--ro-bind", source, mount.path]
+            words += ["--bind" if mount.kind in ("scratch", "write", "pin") else "--ro-bind", source, mount.path]
         elif look(mount.path) == "directory":
             words += [*DARK, mount.path]
             dark += ["--remount-ro", mount.path]  # at last: places for what is shown inside are made before

@@ -138,6 +138,15 @@ async def test_the_cache_outlives_the_call(place: Place) -> None:
     assert not _exists(place.home / ".npm") and not _exists(place.home / ".cache/pip")
 
 
+async def test_temporary_files_stay_for_the_workspace(place: Place) -> None:
+    """What one command puts into /tmp the next one finds; that of another workspace does not, nor does one that writes nowhere."""
+    assert (await place.run("echo 'echo made' >/tmp/script")).code == 0
+    assert (await place.run("sh /tmp/script")).said == "made\n"
+    other = Sandbox(write=(str(place.outside),))
+    for walls, cwd in ((other, place.outside), (Sandbox(read=(str(place.workspace),)), place.workspace)):
+        assert (await place.run("cat /tmp/script", walls=walls, cwd=cwd)).code != 0
+
+
 async def test_an_empty_workspace_stays_one(place: Place) -> None:
     """`git clone URL .` finds nothing there, and after a call there is nothing that the call did not make."""
     empty = place.root / "empty"
