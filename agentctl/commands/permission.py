@@ -25,6 +25,9 @@ agentctl permission add deny 'read(./secrets/**)'
 agentctl permission explain shell 'git push'
 agentctl permission trust"""
 
+_MAIN = {"shell": "command", "read": "path", "glob": "pattern", "grep": "pattern", "fetch": "url"}
+"""The main arguments of the daemon's own tools; those of others are asked for."""
+
 
 def parser() -> ArgumentParser:
     """The arguments of `permission`."""
@@ -125,17 +128,18 @@ def _tell(told: Mapping[str, Any], out: Output) -> None:
     if told["rule"]:
         out.say(f"rule      {told['rule']} ({told['source']})")
     for access in told["accesses"]:
-        out.say(f"{access['kind']:<9} {' '.join(access['words']) or access['target']}")
+        out.say(f"{access['kind']:<9} {_quoted(*access['words']) or access['target']}")
     for rule in told["proposes"]:
         out.say(f"to allow  agentctl permission add allow {_quoted(rule)}")
     if told["verdict"] != "deny" and told["sandbox"]:
         out.say(f"sandbox   {told['sandbox']}")
 
 
-def _quoted(rule: str) -> str:
+def _quoted(*words: str) -> str:
+    """As a shell would need them."""
     import shlex
 
-    return shlex.quote(rule)
+    return shlex.join(words)
 
 
 def _arguments(client: Client, tool: str, text: str) -> dict[str, Any]:
@@ -148,8 +152,10 @@ def _arguments(client: Client, tool: str, text: str) -> dict[str, Any]:
         return given
     if text.lstrip().startswith("{"):
         raise InvalidParams("ARGS begins like JSON and is none; put it in single quotes")
-    tools = client.call("tool/list", {})["tools"]
-    wanted: Sequence[str] = next((one["parameters"].get("required", []) for one in tools if one["name"] == tool), ())
+    wanted: Sequence[str] = [_MAIN[tool]] if tool in _MAIN else ()
+    if not wanted:
+        tools = client.call("tool/list", {})["tools"]
+        wanted = next((one["parameters"].get("required", []) for one in tools if one["name"] == tool), ())
     if not wanted:
         raise InvalidParams(f"{tool} has no main argument: give ARGS as a JSON object")
     return {wanted[0]: text}

@@ -20,11 +20,11 @@ TOLD = {
     "why": "no rule knows the command git push",
     "rule": "",
     "source": "",
-    "accesses": [{"kind": "command", "target": "", "words": ["git", "push"]}],
+    "accesses": [{"kind": "command", "target": "", "words": ["git", "push", "a b"]}],
     "proposes": ["shell(git push)"],
     "sandbox": "writes /w; without network",
 }
-TOOLS = {"tools": [{"name": "shell", "parameters": {"required": ["command"]}}, {"name": "todo", "parameters": {}}]}
+TOOLS = {"tools": [{"name": "own", "parameters": {"required": ["text"]}}, {"name": "todo", "parameters": {}}]}
 
 
 def test_the_rules(home: Path) -> None:
@@ -57,11 +57,13 @@ def test_what_becomes_of_a_call(home: Path) -> None:
     with FakeDaemon(home, answers={"permission/explain": TOLD, "tool/list": TOOLS}) as daemon:
         shown = agentctl(home, "permission", "explain", "shell", "git push")
         asked = agentctl(home, "permission", "explain", "shell", '{"command": "git push"}', "--json")
-        assert [one["arguments"] for one in daemon.asked("permission/explain")] == [{"command": "git push"}] * 2
+        agentctl(home, "permission", "explain", "own", "some text")
+        asked_for = [one["arguments"] for one in daemon.asked("permission/explain")]
+        assert asked_for == [{"command": "git push"}, {"command": "git push"}, {"text": "some text"}]
     assert (shown.code, asked.code) == (0, 0)
     assert shown.out.splitlines() == [
         "ask: no rule knows the command git push",
-        "command   git push",
+        "command   git push 'a b'",
         "to allow  agentctl permission add allow 'shell(git push)'",
         "sandbox   writes /w; without network",
     ]
