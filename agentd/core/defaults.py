@@ -7,8 +7,9 @@ judged by itself. Options by which a program does what its name does not say are
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
-from agentwire.types import Rule
+from agentwire.types import Mode, Rule
 
 _ETC = """
     os-release debian_version lsb-release issue hosts hostname passwd group resolv.conf nsswitch.conf services protocols shells
@@ -64,10 +65,30 @@ BUILT_IN = _rules(
     hatch: run
     pip: list show freeze check
     pip3: list show freeze check
-    git: init clone add commit checkout switch restore reset stash merge rebase cherry-pick revert mv rm apply am branch tag
+    git: init clone add commit checkout switch restore reset stash merge rebase cherry-pick revert mv rm apply am
     git: fetch pull config worktree bisect clean submodule notes format-patch archive
     export unset set umask mkdir touch tee
     """
 )
 FILE_COMMANDS = _rules("rmdir mv cp rm ln install chmod tar gzip gunzip zip unzip patch dd truncate split")
 """In mode accept-edits."""
+
+
+def _by_program(rules: Iterable[Rule]) -> Mapping[str, tuple[Rule, ...]]:
+    found: dict[str, tuple[Rule, ...]] = {}
+    for rule in rules:
+        program = rule.rule.removeprefix("shell(").partition(" ")[0]
+        found[program] = (*found.get(program, ()), rule)
+    return found
+
+
+_READING, _BUILT_IN, _FILE = map(_by_program, (READING_COMMANDS, BUILT_IN, FILE_COMMANDS))
+
+
+def about(program: str, mode: Mode) -> tuple[Rule, ...]:
+    """The built-in rules that may speak of a command of that program: there are too many to try them all for each."""
+    return (
+        *_READING.get(program, ()),
+        *(() if mode == "plan" else _BUILT_IN.get(program, ())),
+        *(_FILE.get(program, ()) if mode == "accept-edits" else ()),
+    )

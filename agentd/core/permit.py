@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from attrs import evolve, frozen
 
 from agentd.core import rules as _rules
-from agentd.core.defaults import BUILT_IN, FILE_COMMANDS, READING_COMMANDS, SYSTEM
+from agentd.core.defaults import SYSTEM, about
 from agentd.core.rules import Call
 from agentd.ports import Sandbox, ToolSpec
 from agentwire.types import Access, Mode, Rule, RuleScope, Verdict
@@ -194,13 +194,12 @@ def _tool(policy: Policy, spec: ToolSpec) -> Judgement:
 
 
 def _command(policy: Policy, call: Call) -> Judgement:
-    known = (*READING_COMMANDS, *(() if policy.mode == "plan" else BUILT_IN))
-    known += FILE_COMMANDS if policy.mode == "accept-edits" else ()
+    assert call.access is not None
     offline = evolve(call, networked=False)  # whether it gets the network is another access
+    known = about(call.access.words[0] if call.access.words else "", policy.mode)
     rule = next((rule for rule in known if _rules.matches(rule, offline, policy.cwd, policy.home)), None)
     if rule is not None:
         return Judgement(verdict="allow", why=f"the built-in rule {rule.rule} allows it", rule=rule)
-    assert call.access is not None
     if policy.mode == "plan":
         return Judgement(verdict="deny", why="mode plan: nothing is changed")
     return Judgement(verdict="ask", why=f"no rule knows the command {' '.join(call.access.words)[:200]}")
