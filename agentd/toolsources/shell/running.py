@@ -27,6 +27,10 @@ class Ran:
     timed_out: bool
     left: bool
 
+    @property
+    def failed(self) -> bool:
+        return self.timed_out or self.code != 0
+
 
 class Running:
     """Runs commands into `output`; `progress` is told its last lines."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agentd.ports import Place, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentd.toolsources.arguments import structured
@@ -24,12 +24,14 @@ from agentd.toolsources.shell.hints import hints, leaves_behind
 from agentd.toolsources.shell.output import Output
 from agentd.toolsources.shell.running import Ran, Running
 from agentwire.errors import ToolError
-from agentwire.types import Access, Text
+from agentwire.types import Access, BlobRef, Text
 
 LONGEST = 86400.0
 """Seconds that a command may ask for."""
 LONGEST_COMMAND = 64 * 1024
 """Characters; the system takes no more than twice as many bytes, and what is longer is not understood (bash_syntax)."""
+SHOWN = 30_000
+"""Characters of a result that a model is shown: half from the beginning, half from the end."""
 _SAID = 4096
 """Characters of the end of the output in which a failure is looked for."""
 _PLAIN = {
@@ -120,7 +122,8 @@ class ShellTools:
         output = Output()
         ran = await Running(output, context.progress).run(self._spawner, argv, profile, asked.timeout or self._timeout())
         text = await trio.to_thread.run_sync(output.text) if output.long else output.text()
-        return _outcome(ran, text, asked.command, context)
+        text = "\n".join([*filter(None, [text.rstrip("\n")]), *_remarks(ran, text, asked.command, context)])
+        return ToolOutcome(outcome="error" if ran.failed else "ok", parts=(await _part(text, context),))
 
     def _cwd(self, asked: ShellArguments, place: Place) -> str:
         return os.path.join(place.cwd, os.path.expanduser(asked.cwd))
@@ -144,16 +147,22 @@ def _shell_spec() -> ToolSpec:
     return ToolSpec(name="shell", description=_SHELL, parameters=parameters, effect="once", policy="ask")
 
 
-def _outcome(ran: Ran, text: str, command: str, context: ToolContext) -> ToolOutcome:
-    """The output and, behind it where a model looks first, how it ended."""
-    failed = ran.timed_out or ran.code != 0
+async def _part(text: str, context: ToolContext) -> Text | BlobRef:
+    """Of a long text the beginning and the end are shown; the whole is kept, to be read on in."""
+    if len(text) <= SHOWN or context.blob is None:
+        return Text(text=text)
+    whole = await context.blob(text.encode("utf-8", "replace"), "text/plain")
+    return evolve(whole, head=text[: SHOWN // 2], tail=text[-SHOWN // 2 :])
+
+
+def _remarks(ran: Ran, text: str, command: str, context: ToolContext) -> list[str]:
+    """Behind the output, where a model looks first: how it ended, and what could be done about it."""
     remarks = [_ending(ran)]
     if ran.left or leaves_behind(command):
         remarks.append("what it had left running was ended with it; background: true starts what is to go on")
-    if failed:
+    if ran.failed:
         remarks += hints(text[-_SAID:], context.sandbox)
-    whole = "\n".join([*filter(None, [text.rstrip("\n")]), *(f"[{remark}]" for remark in remarks)])
-    return ToolOutcome(outcome="error" if failed else "ok", parts=(Text(text=whole),))
+    return [f"[{remark}]" for remark in remarks]
 
 
 def _ending(ran: Ran) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from agentd.ports import Sandbox, ToolContext, ToolOutcome
 from agentd.spawn import TrioSpawner
 from agentd.toolsources.shell.hints import hints
 from agentd.toolsources.shell.tools import ShellTools
 from agentwire.errors import ToolError
-from agentwire.types import Access, Text
+from agentwire.types import Access, BlobRef, Text
 from tests.fakes.processes import Mailbox, children, gone, mailbox, open_fds
 
 TOOLS = ShellTools(TrioSpawner(), lambda: 30.0)
@@ -120,6 +121,22 @@ async def test_its_last_lines_are_told_while_it_runs(tmp_path: Path) -> None:
                 await heard.wait()
             box.write("go")
     assert told[0] == "x\n" * 19 + "2%" and len(told) == 1
+
+
+async def test_a_long_result_is_shown_by_its_ends(tmp_path: Path) -> None:
+    """How it ended is among them; the whole is kept."""
+    kept: list[bytes] = []
+
+    async def blob(content: bytes, media: str) -> BlobRef:
+        await trio.lowlevel.checkpoint()
+        kept.append(content)
+        return BlobRef(blob="b" * 64, bytes=len(content), media=media)
+
+    outcome = await TOOLS.call("shell", {"command": "seq 20000; exit 1"}, evolve(context(tmp_path), blob=blob))
+    (part,) = outcome.parts
+    assert isinstance(part, BlobRef) and outcome.outcome == "error" and part.bytes == len(kept[0])
+    assert part.head.startswith("1\n2\n") and part.tail.endswith("\n20000\n[exit code 1]")
+    assert len(part.head) == len(part.tail) == 15_000 and kept[0].decode().endswith(part.tail)
 
 
 @pytest.mark.slow
