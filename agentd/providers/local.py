@@ -101,7 +101,7 @@ class LocalProvider:
     def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[Stream]:
         """One answer. Waits for its turn when all slots are taken, and for the child when it is not running.
 
-        Error handling: entering raises BadRequest if the file is missing or no model (it says what to do), ContextTooLong,
+        Error handling: entering raises BadRequest if the file is missing, no model or damaged (it says what to do), ContextTooLong,
         or ProviderDown if the child cannot be started, died or hangs.
         """
         return self._stream(prompt)
@@ -146,6 +146,8 @@ class LocalProvider:
     async def _enter(self, name: str) -> LocalModel:
         """The model, when it may be loaded; whoever gets it must `leave` it."""
         served = self._served(name)
+        if served.path in self._models:
+            self._models[served.path].refuse_spoiled()  # before another has to make room for it
         async with self._door:
             model = self._models.get(served.path) or self._make(served)
             self._models[served.path] = model
@@ -221,7 +223,8 @@ class LocalProvider:
         else:
             try:
                 file = self._files.read(name)
-                note, available = f"{_size(file.bytes)}{file.name and f', {file.name}'}", True
+                spoiled = self._models[file.path].spoiled if file.path in self._models else ""
+                note, available = spoiled or f"{_size(file.bytes)}{file.name and f', {file.name}'}", not spoiled
             except NoModel as error:
                 note, available = str(error), False
         return ModelInfo(

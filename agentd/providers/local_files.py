@@ -14,12 +14,22 @@ _EMBEDDED_CONTEXT = 8192  # tokens, as its file says
 _SUFFIX = ".gguf"
 
 
+Version = tuple[int, int, int]
+"""Of a file: its size, when it was changed, and which it is. Another one under the same path has another."""
+
+
+def version(path: str) -> Version:
+    """Raises OSError."""
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 class LocalFiles:
     """`folder`: the models directory. Names are without our provider's prefix."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._known: dict[str, tuple[tuple[int, int], ModelFile]] = {}  # by path, with size and time of change
+        self._known: dict[str, tuple[Version, ModelFile]] = {}  # by path
 
     def embedded_here(self) -> bool:
         """By size: `agentctl model pull` has checked the sum, and a file cut short would crash the child."""
@@ -41,10 +51,9 @@ class LocalFiles:
         if name == EMBEDDED_NAME:
             return ModelFile(path, EMBEDDED.bytes, "", _EMBEDDED_CONTEXT)
         try:
-            found = os.stat(path)
+            state = version(path)
         except OSError as error:
             raise NoModel(f"{path}: {error.strerror}") from None
-        state = (found.st_size, found.st_mtime_ns)
         known = self._known.get(path)
         if known is None or known[0] != state:
             known = self._known[path] = (state, read_model_file(path))

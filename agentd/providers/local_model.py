@@ -25,8 +25,9 @@ from attrs import frozen
 
 from agentd.ports import Process, Profile, Spawner, Stream
 from agentd.providers.llama_chat import Child, exchange
+from agentd.providers.local_files import EMBEDDED_NAME, Version, version
 from agentwire.config import LocalConfig, Timeouts
-from agentwire.errors import ProviderDown, ToolError
+from agentwire.errors import BadRequest, ProviderDown, ToolError
 
 if TYPE_CHECKING:
     import httpx2
@@ -37,8 +38,9 @@ START_LIMIT = 60.0  # seconds to load; takes 0.5 from a warm page cache
 DISK = 20_000_000  # bytes a second that a slow disk gives: as much longer may a large model take
 DEATHS, DEATHS_WITHIN = 5, 60.0  # that many unasked exits within so many seconds: no more starts until some are forgotten
 
-# What llama.cpp says of a file that it cannot load, among 20 other lines.
+# What llama.cpp says of a file that it cannot load, among 20 other lines; and where it says so for want of something else.
 _REASON: Final = re.compile("error loading model: (.+)")
+_NOT_THE_FILE: Final = re.compile("alloc|memory|mmap|failed to open", re.IGNORECASE)
 
 # What the child may see of our environment: where programs, libraries and the user's packages are. Never a key.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH")
@@ -64,7 +66,7 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.over = trio.Event()
-        self.failure: ProviderDown | None = None
+        self.failure: ProviderDown | BadRequest | None = None
 
 
 class LocalModel:
@@ -90,6 +92,17 @@ class LocalModel:
         self._places = trio.Semaphore(served.slots)
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._last_words = ""
+        self._spoiled: tuple[Version | None, str] | None = None
+
+    @property
+    def spoiled(self) -> str:
+        """What is wrong with the file, if llama.cpp could not load it as it is now. Only another file can mend that."""
+        return self._spoiled[1] if self._spoiled is not None and self._spoiled[0] == _version(self.served.path) else ""
+
+    def refuse_spoiled(self) -> None:
+        """Raises BadRequest if there is something wrong with the file."""
+        if self.spoiled:
+            raise BadRequest(self.spoiled)
 
     @property
     def starting(self) -> bool:
@@ -120,7 +133,8 @@ class LocalModel:
     async def stream(self, body: bytes, timeouts: Timeouts) -> AsyncIterator[Stream]:
         """One answer, between `enter` and `leave`. Waits for its turn when all slots are taken, and for the child.
 
-        Error handling: entering raises ContextTooLong, or ProviderDown if the child cannot be started, died or hangs.
+        Error handling: entering raises ContextTooLong, BadRequest if the file cannot be loaded, or ProviderDown if the child cannot
+        be started, died or hangs.
         """
         async with self._places:
             child = await self.running()
@@ -128,16 +142,17 @@ class LocalModel:
                 yield reply
 
     async def running(self) -> Child:
-        """The child, started if there is none. Raises ProviderDown."""
+        """The child, started if there is none. Raises ProviderDown, or BadRequest if the file cannot be loaded."""
         while self.child is None or self.child.scope.cancel_called:
+            self.refuse_spoiled()
             if self._attempt is None:
                 attempt = _Attempt()
                 self._begin(partial(self._live, attempt))
                 self._attempt = attempt
             attempt = self._attempt
             await attempt.over.wait()
-            if attempt.failure is not None:
-                raise ProviderDown(attempt.failure.message, retry_after=attempt.failure.retry_after)
+            if attempt.failure is not None:  # each gets an error of its own
+                raise type(attempt.failure)(attempt.failure.message, retry_after=attempt.failure.retry_after)
         return self.child
 
     async def unload(self) -> None:
@@ -151,11 +166,11 @@ class LocalModel:
 
     async def _live(self, attempt: _Attempt) -> None:
         """One child from its start to its end. What goes wrong belongs to those who wait for the start."""
-        failure = ProviderDown("agentd is stopping")
+        failure: ProviderDown | BadRequest = ProviderDown("agentd is stopping")
         try:
             async with self._lives:
                 await self._serve(attempt)
-        except ProviderDown as error:
+        except (ProviderDown, BadRequest) as error:
             failure = error
         except ToolError as error:  # the spawner could not start it
             failure = ProviderDown(error.message)
@@ -165,7 +180,7 @@ class LocalModel:
             if self.idle:
                 self._freed()
 
-    def _settle(self, attempt: _Attempt, failure: ProviderDown | None = None) -> None:
+    def _settle(self, attempt: _Attempt, failure: ProviderDown | BadRequest | None = None) -> None:
         attempt.failure = failure
         attempt.over.set()
         self._attempt = None
@@ -176,9 +191,10 @@ class LocalModel:
             self.child.scope.deadline = trio.current_time() + self._config.idle_stop if self.users == 0 else float("inf")
 
     async def _serve(self, attempt: _Attempt) -> None:
-        """Raises ProviderDown if the child did not start."""
+        """Raises ProviderDown if the child did not start, BadRequest if that is due to the file."""
         if self.exhausted is not None:
             raise self.exhausted
+        found = _version(self.served.path)
         key, socket = secrets.token_hex(32), _socket_path(self._runtime_dir, self.served, self._config)
         async with self._spawner.start(
             _argv(self._config, self.served, socket), Profile(cwd="/", environment=_environment())
@@ -186,12 +202,12 @@ class LocalModel:
             await process.send(key.encode() + b"\n")
             http = await trio.to_thread.run_sync(_client, socket, key)  # while the model loads
             async with http:
-                await self._await_ready(process)
+                await self._await_ready(process, found)
                 self.child = child = Child(process.pid, http, self.served.who)
                 self._settle(attempt)
                 await self._until_end(process, child)
 
-    async def _await_ready(self, process: Process) -> None:
+    async def _await_ready(self, process: Process, found: Version | None) -> None:
         line = b""
         seconds = START_LIMIT + self.served.bytes / DISK
         with trio.move_on_after(seconds) as limit:
@@ -199,8 +215,25 @@ class LocalModel:
             if not line:
                 await process.wait()
         if not line:
+            self._note_spoiled(process, found)
             what = f"did not load within {seconds:.0f} s" if limit.cancelled_caught else "did not start"
             raise self._died(process, f"{self.served.who}'s process {what}")
+
+    def _note_spoiled(self, process: Process, found: Version | None) -> None:
+        """Raises BadRequest if llama.cpp found something wrong with the file, and not with the machine: no start helps then."""
+        path, reason = self.served.path, _REASON.search(process.stderr_tail())
+        if reason is None or _NOT_THE_FILE.search(reason[1].replace(path, "")):
+            return
+        said = reason[1].removesuffix(f" from {path}")
+        mend = "Run `agentctl model pull`" if self.served.name == EMBEDDED_NAME else "Fetch it again, or use another model"
+        self._spoiled = (
+            found,
+            (
+                f"{self.served.who} cannot be loaded from {path}: {said}. The file is incomplete, damaged, or of a kind that this "
+                f"llama.cpp does not know. {mend}; it is tried again when the file has changed."
+            ),
+        )
+        raise BadRequest(self._spoiled[1])
 
     async def _until_end(self, process: Process, child: Child) -> None:
         self._rearm()
@@ -233,6 +266,14 @@ class LocalModel:
             return None
         what = f"{self.served.who} died {DEATHS} times within {DEATHS_WITHIN:g} s; at last: {self._last_words}"
         return ProviderDown(what, retry_after=wait)
+
+
+def _version(path: str) -> Version | None:
+    """None if there is no such file."""
+    try:
+        return version(path)
+    except OSError:
+        return None
 
 
 def _argv(config: LocalConfig, served: Served, socket: str) -> list[str]:

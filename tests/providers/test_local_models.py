@@ -239,6 +239,61 @@ async def test_budgets_are_apart(models: Path, home: Path) -> None:
         assert provider.status()[0] == "ready"
 
 
+SAID = "{0}\nE llama_model_load: error loading model: {1}\nE srv    load_model: failed to load model, '{2}'\n{0}"
+
+
+async def test_a_damaged_file_is_not_tried_again(models: Path, home: Path) -> None:
+    """What llama.cpp finds wrong with a file is one final error that names it and the remedy, at once for whoever asks until the
+    file has changed; it is no death of a process, and `model list` says it, too."""
+    what = "tensor 'x' data is not within the file bounds, model is corrupted or incomplete"
+    spawner = LlamaSpawner([text("hi")], stillborn=SAID.format("a log", what, models / "a.gguf"))
+    async with running(spawner, models, home) as provider:
+        said = ""
+        for name in ("a", "a", f"{models}/a.gguf", *"aaaa"):
+            with pytest.raises(
+                BadRequest, match=f"local/a cannot be loaded from {models}/a.gguf: {what}.* Fetch it again"
+            ) as caught:
+                await answer(provider, to(name))
+            assert not caught.value.retryable
+            said = caught.value.message
+        assert len(spawner.lives) == 1
+        (listed,) = [info for info in await provider.models() if info.id == "local/a"]
+        assert (listed.available, listed.note) == (False, said)
+        write_model(models / "a.gguf", name="Whole, and longer")
+        spawner.stillborn = ""
+        assert (await answer(provider, to("a"))).text == "hi"
+        assert len(spawner.lives) == 2
+
+
+async def test_a_damaged_file_is_found_by_one_for_all(models: Path, home: Path) -> None:
+    """Those who wait for the start, or for their turn, get the same error; nobody starts it once more."""
+    spawner = LlamaSpawner([], stillborn=SAID.format("", "unknown model architecture: 'x'", "a.gguf"))
+    failures: list[str] = []
+
+    async def one() -> None:
+        with pytest.raises(BadRequest) as caught:
+            await answer(provider, to("a"))
+        failures.append(caught.value.message)
+
+    async with running(spawner, models, home) as provider, trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(one)
+    assert len(set(failures)) == 1
+    assert len(failures) == 6
+    assert len(spawner.lives) == 1
+
+
+@pytest.mark.parametrize("what", ["unable to allocate CPU buffer", "mmap failed: Cannot allocate memory", "failed to open a.gguf"])
+async def test_a_machine_without_room_says_nothing_of_the_file(models: Path, home: Path, what: str) -> None:
+    """Memory may be free the next time: such a start is tried again."""
+    spawner = LlamaSpawner([], stillborn=SAID.format("", what, models / "memory.gguf"))
+    async with running(spawner, models, home) as provider:
+        for _ in range(2):
+            with pytest.raises(ProviderDown, match=f"did not start: {what}"):
+                await answer(provider, to("a"))
+    assert len(spawner.lives) == 2
+
+
 async def test_a_dead_model_makes_room(models: Path, home: Path) -> None:
     """A process that died while idle is not counted; the others stay."""
     spawner = LlamaSpawner([text("hi")])
@@ -300,5 +355,8 @@ async def test_real_models(weights: Path, home: Path) -> None:
             for name in ("smollm2-135m", "other", "smollm2-135m"):
                 assert (await answer(provider, evolve(question, model=name))).text
                 assert [model.served.name for model in provider._models.values() if model.child] == [name]
-            with pytest.raises(ProviderDown, match=r"local/cut's process did not start: tensor .*corrupt.*incomplete$"):
-                await answer(provider, evolve(question, model="cut"))
+            for _ in range(2):
+                with pytest.raises(
+                    BadRequest, match=r"local/cut cannot be loaded from .*/cut.gguf: tensor .*corrupt.*incomplete\."
+                ):
+                    await answer(provider, evolve(question, model="cut"))
