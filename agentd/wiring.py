@@ -163,7 +163,7 @@ def _assemble(
         store=store,
         bus=core.bus,
         sessions=core.sessions,
-        services=[walls.run, *(source.run for source in sources), providers.run, pulls.run, core.jobs.run],
+        services=[walls.run, *(source.run for source in sources), providers.run, pulls.run, core.jobs.run, core.direct.run],
         background=[core.saver.run, core.upkeep.run, heartbeat.run, keeper.run],
         prewarm=router.prewarm,
         providers=providers.statuses,

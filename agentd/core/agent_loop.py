@@ -28,23 +28,20 @@ from agentd.core.live import DraftSaver, Live
 from agentd.core.permissions import Permissions
 from agentd.core.permit import hidden, walls
 from agentd.core.prompt import Facts, build_prompt
+from agentd.core.results import bounded
 from agentd.core.settings import Current
 from agentd.core.state import Call, SessionState
 from agentd.core.tools import Planner, Tools, finished
-from agentd.ports import Build, Clock, Delta, ModelLimits, ModelRequest, Models, Prompt, Store, ToolContext, ToolOutcome
+from agentd.ports import Build, Clock, Delta, ModelLimits, ModelRequest, Models, Prompt, Store, ToolContext
 from agentd.steady import Steady
 from agentwire import events as ev
 from agentwire.errors import AgentError, ContextTooLong, InternalError, ProviderError, StoreError
-from agentwire.types import BlobRef, ResultPart, Text, ToolCall
+from agentwire.types import BlobRef, ToolCall
 
 log = structlog.get_logger()
 
 _CLOSE, _CLOSE_WHEN_FULL = 5.0, 0.5
 """Seconds for which not even a stopping daemon gives up writing the end of a turn; else the next boot writes it."""
-_OUTPUT_LIMIT = 64 * 1024
-"""Characters of a tool's output in its event; the whole is a blob."""
-_HEAD = _TAIL = 16 * 1024
-"""Of it that its event has: errors are told at the end."""
 _SHARES = (1.0, 0.6, 0.3)
 """Of the history that seems to fit: what is sent at first, and what after the vendor said that it is too long."""
 
@@ -274,7 +271,7 @@ class AgentLoop:
     async def _run_call(self, live: Live, turn: int, call: Call) -> None:
         began = trio.current_time()
         outcome = await self._tools.call(call.name, call.arguments_json, self._context(live, turn, call))
-        parts = await self._bounded(live.state.id, outcome)
+        parts = await bounded(self._store, live.state.id, outcome)
         seconds = round(trio.current_time() - began, 3)
         over = ev.ToolFinished(turn=turn, call=call.id, outcome=outcome.outcome, parts=parts, seconds=seconds)
         await self._append(live, [*outcome.bodies, over])
@@ -306,17 +303,6 @@ class AgentLoop:
 
     async def _blob(self, stream: str, content: bytes, media: str) -> BlobRef:
         return BlobRef(blob=await self._store.put_blob(stream, content, essential=True), bytes=len(content), media=media)
-
-    async def _bounded(self, stream: str, outcome: ToolOutcome) -> tuple[ResultPart, ...]:
-        """Output over the limit becomes a blob with its head and tail in the event."""
-        text = "".join(part.text for part in outcome.parts if isinstance(part, Text))
-        if len(text) <= _OUTPUT_LIMIT:
-            return outcome.parts
-        content = text.encode("utf-8", "replace")
-        blob = await self._store.put_blob(stream, content, essential=True)
-        others = tuple(part for part in outcome.parts if not isinstance(part, Text))
-        whole = BlobRef(blob=blob, bytes=len(content), media="text/plain", head=text[:_HEAD], tail=text[-_TAIL:])
-        return (whole, *others)
 
     # --- approvals ---------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from agentwire import methods as m
 from agentwire.errors import Conflict, InvalidParams
 from agentwire.types import Preferences, SessionInfo, SessionSettings
 
-_ENVIRONMENT = frozenset({"PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK"})
+ENVIRONMENT = frozenset({"PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK"})
 """What of a client's environment a session keeps for its tools."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MAX_VARIABLES = 64 * 1024
@@ -61,7 +61,7 @@ class SessionMethods:
         }
 
     async def _create(self, caller: Caller, params: m.CreateSession) -> Any:
-        environment = {name: value for name, value in params.environment.items() if name in _ENVIRONMENT}
+        environment = {name: value for name, value in params.environment.items() if name in ENVIRONMENT}
         model = self._resolve(params.model or self._settings().model)
         body = ev.SessionCreated(title=params.title, cwd=params.cwd, model=model, environment=environment)
         return await self._once.run(

@@ -16,11 +16,13 @@ from agentd.core.api_daemon import DaemonMethods, Host
 from agentd.core.api_jobs import JobMethods
 from agentd.core.api_permissions import PermissionMethods
 from agentd.core.api_sessions import SessionMethods
+from agentd.core.api_tools import ToolMethods
 from agentd.core.api_turns import TurnMethods
 from agentd.core.api_usage import UsageMethods
 from agentd.core.approvals import Approvals
 from agentd.core.attachments import Attachments
 from agentd.core.bus import Bus
+from agentd.core.direct import DirectCalls
 from agentd.core.jobs import Background
 from agentd.core.live import DraftSaver
 from agentd.core.once import Once
@@ -47,6 +49,7 @@ class Core:
     saver: DraftSaver
     upkeep: Upkeep
     jobs: Background
+    direct: DirectCalls
     api: Api
     recovery: Callable[..., Recovery]
 
@@ -76,6 +79,7 @@ def assemble(
     approvals = Approvals(store, lambda: sessions.loaded, tools, permissions)
     upkeep = Upkeep(store, sessions, clock, settings)
     once = Once(store)
+    direct = DirectCalls(store, sessions, once, tools, permissions, jobs)
     own = (
         DaemonMethods(store, sessions, host, settings, listing),
         SessionMethods(store, sessions, upkeep, once, settings, resolve, approvals),
@@ -83,12 +87,14 @@ def assemble(
         ContentMethods(store, sessions, once),
         UsageMethods(store, sessions, accounts),
         JobMethods(sessions, jobs),
+        ToolMethods(store, sessions, tools, direct),
         PermissionMethods(sessions, once, tools, permissions, users, approvals),
     )
     return Core(
         bus=bus,
         users=users,
         jobs=jobs,
+        direct=direct,
         loop=loop,
         sessions=sessions,
         saver=saver,

@@ -57,14 +57,14 @@ class CallFilter:
 
 @frozen
 class CallSums:
-    """All calls of one tool. `errors`: those that failed or had wrong arguments; `seconds` that they ran."""
+    """All calls of one tool. `errors`: those that failed or had wrong arguments; `seconds` that they ran; `last_at`: of the newest."""
 
     name: str
     calls: int
     errors: int
     denied: int
     seconds: float
-    last_at: float
+    last_at: float | None
 
 
 @frozen(kw_only=True)

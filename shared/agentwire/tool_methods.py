@@ -23,7 +23,10 @@ from agentwire.types import (
 
 @frozen(kw_only=True)
 class ToolList:
+    """`warnings`: tools that are not offered, and why."""
+
     tools: tuple[ToolInfo, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

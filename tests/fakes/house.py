@@ -185,6 +185,7 @@ async def open_house(
         await outer.start(store.run, on_commit)
         async with trio.open_nursery() as background:
             await background.start(house.core.jobs.run)
+            await background.start(house.core.direct.run)
             house.work = await background.start(house.sessions.run_work)
             background.start_soon(house.core.saver.run)
             yield house

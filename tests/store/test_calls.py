@@ -187,7 +187,7 @@ _STEPS = st.tuples(
 @given(st.lists(_STEPS, max_size=30))
 def test_the_ledger_is_the_same_made_aside(steps: list[tuple[str, str, str]]) -> None:
     """Whatever comes in whatever order, also what no daemon writes: rows that were kept are rows that are made anew."""
-    bodies = {"plan": planned, "ask": asked, "begin": begun, "end": ended}
+    bodies: dict[str, Any] = {"plan": planned, "ask": asked, "begin": begun, "end": ended}
     db = apsw.Connection(":memory:")
     upgrade(db)
     aside = {name: calls.Ledger(number, "ann") for number, name in enumerate((S, T, "user:ann"), 1)}
