@@ -44,9 +44,13 @@ class Running:
 
         Resource handling: cancelling it kills everything. Error handling: ToolError if it cannot be started.
         """
-        async with spawner.start(argv, profile) as process, trio.open_nursery() as nursery:
+        async with spawner.start(argv, profile) as process:
             await process.go()
-            began = trio.current_time()
+            return await self._follow(process, seconds)
+
+    async def _follow(self, process: Process, seconds: float) -> Ran:
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, process)
             nursery.start_soon(self._tell)
             with trio.move_on_after(seconds) as limit:

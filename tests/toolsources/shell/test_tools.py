@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from agentd.ports import Sandbox, ToolContext, ToolOutcome
+from agentd.ports import Process, Profile, Sandbox, ToolContext, ToolOutcome
 from agentd.spawn import TrioSpawner
 from agentd.toolsources.shell.hints import hints
 from agentd.toolsources.shell.tools import ShellTools
@@ -83,6 +84,19 @@ async def test_what_is_left_behind_ends_with_it(tmp_path: Path) -> None:
         outcome, text = await ran(tmp_path, f"sleep 1000 & echo $! > {box.path}; echo done")
         await gone(await box.pid())
     assert outcome == "ok" and text.startswith("done\n[exit code 0]\n[what it had left running was ended")
+
+
+class Falling:
+    """A spawner whose walls fall before anything is in them."""
+
+    def start(self, argv: Sequence[str], profile: Profile) -> AbstractAsyncContextManager[Process]:
+        return TrioSpawner().start(["/bin/false"], evolve(profile, gated=False))
+
+
+async def test_one_that_cannot_begin_is_an_error_of_the_tool(tmp_path: Path) -> None:
+    """And of nothing else: no group of errors comes out of the call."""
+    with pytest.raises(ToolError, match="before it could begin"):
+        await ShellTools(Falling(), lambda: 30.0).call("shell", {"command": "true"}, context(tmp_path))
 
 
 async def test_cancelling_kills_it(tmp_path: Path) -> None:
