@@ -70,6 +70,15 @@ BUILT_IN = _rules(
     export unset set umask mkdir touch tee
     """
 )
+_OWN_TOOLS = {
+    "venv/bin": "python python3 pytest ruff mypy black isort flake8 pylint pyright coverage tox nox",
+    ".venv/bin": "python python3 pytest ruff mypy black isort flake8 pylint pyright coverage tox nox",
+    "node_modules/.bin": "tsc eslint prettier jest vitest mocha",
+}
+"""Where a project has tools of its own. Each is just what it is called by, so `/elsewhere/bin/python` is none of them."""
+BUILT_IN += _rules(
+    "\n".join(f"{dot}{place}/{name}" for place, names in _OWN_TOOLS.items() for name in names.split() for dot in ("", "./"))
+)
 FILE_COMMANDS = _rules("rmdir mv cp rm ln install chmod tar gzip gunzip zip unzip patch dd truncate split")
 """In mode accept-edits."""
 

@@ -60,7 +60,7 @@ def meanings(words: Sequence[Word], cwd: str, roots: tuple[str, ...], home: str,
 def assigned(words: Sequence[Word], cwd: str, roots: tuple[str, ...]) -> tuple[Sequence[Word], list[str]]:
     """The command behind variables that are set for it, and what is unclear about these. They must be harmless; the shell's own
     small ones may be set alone."""
-    unclear = []
+    unclear: list[str] = []
     for number, word in enumerate(words):
         if not word.assigns:
             return words[number:], unclear
@@ -94,7 +94,7 @@ def _command(words: Sequence[Word], cwd: str, roots: tuple[str, ...], home: str,
         raise Unclear(f"{name}: a variable among its arguments")
     if name in _UNCLEAR:
         _anything(run)
-    if not beneath(os.path.realpath(os.path.join(cwd, first.text)), roots) and "/" in first.text:
+    if "/" in first.text and not beneath(os.path.normpath(os.path.join(cwd, first.text)), roots):  # a link: a venv's python is one
         meaning.accesses.append(Access(kind="read", target=run.resolve(first.text)))
     _MEANINGS.get(re.sub(r"^(python|pypy)[\d.]+$", r"\1", name), _plain)(run)
 

@@ -749,6 +749,11 @@ echo 'import os' | python
 echo 'import os' | python -
 python < x
 python /tmp/x.py
+.venv/bin/python -c x
+sub/.venv/bin/python x.py
+../.venv/bin/python x.py
+/tmp/.venv/bin/python x.py
+.venv/bin/pip install x
 python ../x.py
 node -e 'x'
 node --eval 'x'
@@ -1004,6 +1009,9 @@ date -d yesterday +%F
 DEBUG='app:*' npm test
 ruby x.rb
 pip list
+.venv/bin/python -m pytest -q
+./venv/bin/pytest tests
+node_modules/.bin/jest --ci
 find . -name '*.py' -not -path './venv/*' -print0 | xargs -0 grep -n foo
 grep -rl foo src | xargs wc -l
 gcc -Isub/include -c main.c

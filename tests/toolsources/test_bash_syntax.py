@@ -130,3 +130,45 @@ def test_ordinary_work_is_not_asked_about(workspace: str, command: str) -> None:
     """In mode default, with no rule of the user's."""
     found = judged(command, workspace)
     assert (found.verdict, found.why) == ("allow", found.why)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rm x",
+        "/bin/rm x",
+        "'r'm x",
+        "ls; rm x",
+        "timeout 5 nice rm x",
+        "env CI=1 rm x",
+        "sudo -n rm x",
+        "bash -c 'ls; rm x'",
+        "eval 'rm x'",
+        "find . -exec rm {} +",
+        "ls | xargs rm",
+        "npx rm x",
+        "exec rm x",
+        "command rm x",
+        "watch rm x",
+        "PATH=/x rm x",
+        "uv run rm x",
+        "for f in a; do rm $f; done",
+        "if ls; then rm x; fi",
+    ],
+)
+def test_what_is_forbidden_is_found(workspace: str, command: str) -> None:
+    """Also behind what runs it, in any mode."""
+    accesses = accesses_of(command, workspace, (workspace,), HOME)
+    for mode in ("default", "bypass"):
+        policy = Policy(roots=(workspace,), mode=mode, rules=of_lists(deny=["shell(rm *)"], scope="user"))
+        assert decide(policy, SHELL, accesses).verdict == "deny"
+
+
+def test_what_is_proposed_for_a_command(workspace: str) -> None:
+    """A rule for each that needs one; none for what nobody understands."""
+    assert judged("cd sub && fly 'a b' && ls", workspace).proposes == ("shell(fly 'a b')",)
+    assert judged("fly > ../x", workspace).proposes == (f"write({Path(workspace).parent}/x)", "shell(fly)")
+    assert judged("fly $(x)", workspace).proposes == ()
+    rules = judged("fly 'it is \"*\"' | swim", workspace).proposes
+    assert judged("fly 'it is \"*\"' | swim", workspace, *rules).verdict == "allow"
+    assert judged("fly 'it is \"x\"' | swim", workspace, *rules).verdict == "ask"
