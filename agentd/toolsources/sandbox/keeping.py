@@ -3,6 +3,9 @@
 Only what exists can be mounted read-only. What does not exist yet is made, as an empty directory, for as long as somebody inside
 could make it, and removed again. But `git clone URL .` wants an empty directory, and `git init` no `.git`: in such places nothing
 is made, and what has come to be there is put aside once all inside are dead. Samples that git itself leaves are no hooks.
+
+A mount follows the links that are on its way at that moment. So nothing is mounted at a path that somebody inside of other walls
+can replace just then, by a link to the user's keys: only what all who live have mounted alike.
 """
 
 from __future__ import annotations
@@ -22,17 +25,31 @@ class Keeping:
 
     def __init__(self) -> None:
         self._made: Counter[str] = Counter()
+        self._alike: Counter[tuple[str, tuple[str, ...]]] = Counter()  # a path, and what is mounted for it, of all who live
 
     def ready(self, paths: Iterable[str], writable: Sequence[str], over: ExitStack) -> tuple[str, ...]:
         """What is to be mounted for `paths`, those within `writable`. When `over` ends, nothing of ours is left behind."""
-        kept = []
+        kept: list[str] = []
         for path in paths:
             root = next((each for each in sorted(writable) if path.startswith(f"{each.rstrip('/')}/")), None)
             if root is not None:
-                kept += self._one(path, root, writable, over)
+                kept += self._agreed(path, tuple(self._wanted(path, root, writable, over)), over)
         return tuple(kept)
 
-    def _one(self, path: str, root: str, writable: Sequence[str], over: ExitStack) -> list[str]:
+    def _agreed(self, path: str, wanted: tuple[str, ...], over: ExitStack) -> tuple[str, ...]:
+        if any(known == path and mounted != wanted for known, mounted in self._alike):
+            wanted = ()
+            over.callback(put_aside, path)
+        self._alike[path, wanted] += 1
+        over.callback(self._forget, path, wanted)
+        return wanted
+
+    def _forget(self, path: str, mounted: tuple[str, ...]) -> None:
+        self._alike[path, mounted] -= 1
+        if not self._alike[path, mounted]:
+            del self._alike[path, mounted]
+
+    def _wanted(self, path: str, root: str, writable: Sequence[str], over: ExitStack) -> list[str]:
         parent = os.path.dirname(path)
         real = os.path.realpath(path)
         if real != path:  # there is a link on the way: what it leads to counts, if it can be written at all

@@ -15,7 +15,8 @@ from agentd.toolsources.sandbox.ground import Ground, Kind, Mount
 
 KINDS: tuple[Kind, ...] = ("scratch", "read", "write", "pin", "keep", "hide", "show")
 """`scratch`: writable, with nothing of the machine's in it; empty and gone at the end, unless it has a source. `pin`: writable, but
-cannot be renamed or removed, because what is kept lies in it, and whoever moves it away could put another in its place."""
+cannot be renamed or removed, because what is kept or hidden lies in it, and whoever moves it
+away could put another in its place, or see at another time what was hidden."""
 
 Look = Callable[[str], Literal["directory", "file", ""]]
 """What is at a path (links not followed), "" for nothing."""
@@ -47,7 +48,7 @@ def visible(walls: Sandbox, ground: Ground, look: Look) -> list[Mount]:
     asked: Mapping[Kind, Iterable[str]] = {
         "read": walls.read,
         "write": walls.write,
-        "pin": (pin for path in walls.keep for pin in pins(path, walls.write)),
+        "pin": (pin for path in (*walls.keep, *walls.hide) for pin in pins(path, walls.write)),
         "keep": walls.keep,
         "hide": walls.hide,
         "show": walls.show,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -98,6 +99,8 @@ async def test_python_of_the_daemon(place: Place, code: str) -> None:
 @pytest.mark.parametrize("words", [("pip", "--version"), ("pytest", "-q", "test_it.py"), ("venv", "--without-pip", "made")])
 async def test_modules_of_the_daemons_python(place: Place, words: tuple[str, ...]) -> None:
     """`python -m pytest` and `python -m pip` in the workspace."""
+    if words[0] == "pytest" and "PYTHONPATH" in os.environ:
+        pytest.skip("this Python has its libraries elsewhere")
     (place.workspace / "test_it.py").write_text("def test_it(tmp_path): (tmp_path / 'x').write_text('x')\n")
     done = await place.run(sys.executable, "-m", *words)
     assert (done.code, done.said) == (0, done.said)

@@ -73,6 +73,15 @@ def _everything(place: Place) -> dict[str, str]:
     return {str(path): path.read_text() for path in files}
 
 
+async def test_a_hidden_directory_is_hidden_for_ever(place: Place) -> None:
+    """What it lies in cannot be moved to where the next command would see it."""
+    (place.workspace / "deep/er").mkdir(parents=True)
+    (place.workspace / "deep/er/key").write_text(SECRET)
+    walls = evolve(place.walls, hide=(str(place.workspace / "deep/er"),))
+    assert (await place.run("mv deep moved", walls=walls)).code != 0
+    assert SECRET not in (await place.run("cat deep/er/key moved/er/key", walls=walls)).said
+
+
 @pytest.mark.parametrize(
     "path", ["/etc/shadow", "/etc/sudoers", "/etc/gshadow", "/root/.ssh", "/var/lib/dpkg", "/home", "/boot", "/srv"]
 )

@@ -74,6 +74,22 @@ def test_links(root: Path, target: str, kept: list[str]) -> None:
         assert ready(root, ".git/hooks", over=over) == kept
 
 
+def test_what_somebody_else_could_replace(tmp_path: Path) -> None:
+    """Where one who lives has no mount, another gets none: a link could be put there between the look and the mount."""
+    root, keeping = tmp_path / "fresh", Keeping()
+    root.mkdir()
+    with ExitStack() as job:
+        assert ready(root, ".git/hooks", over=job, keeping=keeping) == []
+        (root / ".git/hooks").mkdir(parents=True)  # the job has made it
+        with ExitStack() as other:
+            assert ready(root, ".git/hooks", over=other, keeping=keeping) == []
+            (root / ".git/hooks/pre-commit").touch()
+    assert [path.name for path in (root / ".git").iterdir()] == ["hooks.1.put-aside"]
+    (root / ".git/hooks").mkdir()
+    with ExitStack() as later:
+        assert ready(root, ".git/hooks", over=later, keeping=keeping) == ["fresh/.git/hooks"]
+
+
 def test_outside_of_what_is_written(root: Path) -> None:
     """There is nothing to keep."""
     with ExitStack() as over:

@@ -60,6 +60,10 @@ def kinds(walls: Sandbox, ground: Ground = ALONE) -> list[tuple[str, str]]:
             Sandbox(write=("/ws",), hide=("/ws/secret", "/ws/file")),
             [("write", "/ws"), ("hide", "/ws/file"), ("hide", "/ws/secret")],
         ),
+        (
+            Sandbox(write=("/ws",), hide=("/ws/.git/hooks",)),
+            [("write", "/ws"), ("pin", "/ws/.git"), ("hide", "/ws/.git/hooks")],
+        ),
         (Sandbox(write=("/ws",), hide=("/other",)), [("write", "/ws")]),
         (Sandbox(write=("/ws",), hide=("/ws",)), []),
         (
