@@ -23,7 +23,7 @@ COMMANDS = {
     "model": "list the models, fetch some",
     "test-model": "try a model: connection, speed, tools, usage, and what to do about what fails",
     "job": "what sessions run in the background: list, read, end",
-    "job": "what sessions run in the background: list, read, end",
+    "tool": "what models may call: list, show, call, and the history of all calls",
     "permission": "what tools may do: rules, what becomes of a call, trust in a project",
     "usage": "tokens and money, and what is left of the budgets",
     "status": "how the daemon is",

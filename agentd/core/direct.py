@@ -7,7 +7,7 @@ nobody knows how it ended, and again with its end: so not even a crash lets the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -28,7 +28,7 @@ from agentd.core.tools import NOT_EXECUTED, UNKNOWN, Offered, Tools, arguments_h
 from agentd.core.users import stream_of
 from agentd.ports import NewEvent, Place, Store, ToolContext, ToolOutcome
 from agentwire import events as ev
-from agentwire.errors import AgentError, Denied, InternalError, InvalidParams, Stopping, StoreError, ToolError
+from agentwire.errors import AgentError, Denied, InvalidParams, SandboxUnavailable, Stopping, StoreError, ToolError
 from agentwire.tool_methods import CallTool, ToolCalled
 from agentwire.types import Access, BlobRef, ResultPart, Text
 
@@ -57,6 +57,7 @@ class _Planned:
     user: str
     call: str
     found: Offered
+    arguments: Mapping[str, Any]
     arguments_json: str
     accesses: tuple[Access, ...]
     policy: Policy
@@ -119,6 +120,9 @@ class DirectCalls:
         await self._once.append(planned.new([self._body(planned), ev.ToolStarted(turn=0, call=planned.call)]), key)
         try:
             outcome = await self._run(planned)
+        except SandboxUnavailable as error:  # nothing has run, and the caller can do something about it
+            await self._finish(planned, ToolOutcome(outcome="error", parts=(Text(text=str(error)),)), 0.0)
+            raise
         except trio.Cancelled:
             with trio.move_on_after(_END, shield=True):
                 await self._store.append(planned.new([finished(0, planned.call, "unknown", UNKNOWN)]), essential=True)
@@ -146,6 +150,7 @@ class DirectCalls:
             user=user,
             call=uuid4().hex,
             found=found,
+            arguments=arguments,
             arguments_json=msgspec.json.encode(params.arguments).decode(),
             accesses=accesses,
             policy=policy,
@@ -199,14 +204,16 @@ class DirectCalls:
             hidden=partial(hidden, planned.policy, spec.name, planned.accesses),
         )
         try:
-            return await self._tools.call(spec.name, planned.arguments_json, context)
-        except StoreError:
+            return await planned.found.source.call(spec.name, planned.arguments, context)
+        except (SandboxUnavailable, StoreError):
             raise
+        except ToolError as error:
+            return ToolOutcome(outcome="error", parts=(Text(text=str(error)),))
         except Exception:  # as in a turn: a bug of a tool's is its call's end, and nobody else's
             bug = uuid4().hex[:12]
             log.exception("tool_bug", tool=spec.name, id=bug)
-            error = InternalError(f"a bug in agentd ended the call; its traceback is in the log under {bug}")
-            return ToolOutcome(outcome="error", parts=(Text(text=str(error)),))
+            text = f"a bug in agentd ended the call; its traceback is in the log under {bug}"
+            return ToolOutcome(outcome="error", parts=(Text(text=text),))
 
     async def _finish(self, planned: _Planned, outcome: ToolOutcome, seconds: float) -> ToolCalled:
         """The end, its answer, and what of the session it changed, in one commit."""

@@ -57,7 +57,7 @@ class CallFilter:
 
 @frozen
 class CallSums:
-    """All calls of one tool. `errors`: those that failed or had wrong arguments; `seconds` that they ran; `last_at`: of the newest."""
+    """All calls of one tool. `errors`: those that failed or had wrong arguments; `seconds` they ran; `last_at`: the newest."""
 
     name: str
     calls: int

@@ -15,7 +15,7 @@ from agentd.core.permit import Policy, of_lists
 from agentd.core.tools import NOT_EXECUTED, UNKNOWN, finished
 from agentd.ports import NewEvent, ToolOutcome
 from agentwire import events as ev
-from agentwire.errors import Conflict, Denied, InvalidParams, Stopping
+from agentwire.errors import Conflict, Denied, InvalidParams, SandboxUnavailable, Stopping
 from agentwire.types import Text, Todo
 from tests.core.logs import planned
 from tests.fakes.house import SETTINGS, House, open_house
@@ -178,6 +178,15 @@ async def test_a_bug_in_a_tool_ends_the_call_and_nothing_else() -> None:
         called = await house.ask("tool/call", name="look")
         assert called["outcome"] == "error" and "traceback is in the log" in called["parts"][0]["text"]
         assert (await house.ask("tool/call", name="look"))["outcome"] == "ok"
+
+
+async def test_without_walls_nothing_runs_and_the_caller_is_told() -> None:
+    """As an error of its own, with the remedy; the ledger has it as one."""
+    tools = FakeTools(TOOLS, results={"look": [SandboxUnavailable("no walls; install bubblewrap")]})
+    async with shop(tools) as house:
+        with pytest.raises(SandboxUnavailable, match="install bubblewrap"):
+            await house.ask("tool/call", name="look")
+        assert house.events[-1].body.outcome == "error"
 
 
 async def test_a_long_result_is_a_blob_in_the_log_and_whole_for_the_caller() -> None:
