@@ -16,9 +16,19 @@ from agentwire.types import Access, AccessKind
 from tests.fakes.file_calls import FileCalls, text_of
 
 SWAPPER = """
-import os, sys
+import itertools, os, sys
 root, outside = sys.argv[1:]
 os.chdir(root)
+os.mkdir("trash")
+trash = (f"trash/{number}" for number in itertools.count())
+
+def until_done(step):
+    while True:
+        try:
+            return step()
+        except OSError:  # a write has made the directory anew
+            os.rename("dir", next(trash))
+
 print(flush=True)
 while True:
     # A file for a link to one outside, and back.
@@ -26,8 +36,8 @@ while True:
     with open("new", "w") as file: file.write("inside")
     os.rename("new", "file")
     # A directory for a link to one outside, and back.
-    os.rename("dir", "away"); os.symlink(outside, "dir")
-    os.unlink("dir"); os.rename("away", "dir")
+    os.rename("dir", "away"); until_done(lambda: os.symlink(outside, "dir"))
+    os.unlink("dir"); until_done(lambda: os.rename("away", "dir"))
 """
 SECRET = "secret of the outside"
 
@@ -46,8 +56,11 @@ def swapping(root: Path, outside: Path) -> Iterator[None]:
     with subprocess.Popen([sys.executable, "-c", SWAPPER, root, outside], stdout=subprocess.PIPE) as swapper:
         assert swapper.stdout is not None
         swapper.stdout.readline()
-        yield
-        swapper.kill()
+        try:
+            yield
+            assert swapper.poll() is None, "nothing was swapped any more"
+        finally:
+            swapper.kill()
 
 
 async def race(calls: FileCalls, outside: Path, rounds: int) -> dict[str, int]:
@@ -111,7 +124,7 @@ async def test_a_link_that_appears_after_planning(calls: FileCalls, outside: Pat
     planned = calls.plan(tool, **arguments)
     (calls.root / "dir").rename(calls.root / "away")
     (calls.root / "dir").symlink_to(outside)
-    with pytest.raises(ToolError, match="link"):
+    with pytest.raises(ToolError, match="a link was put into this path"):
         await calls.run(tool, planned, **arguments)
     assert (outside / "file").read_text() == SECRET
 
