@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agentctl import arguments
-from agentctl.chat import attach, commands, render
+from agentctl.chat import attach, commands, questions, render
 from agentctl.chat.branches import Branches
 from agentctl.chat.connection import Connection, Event
 from agentctl.chat.link import Job, Link
 from agentctl.chat.render import Line, line, seam
+from agentctl.chat.tooling import Tooling
 from agentctl.chat.view import Transcript
 from agentctl.text import one_line
 from agentwire.errors import AgentError, Conflict, NotFound
@@ -44,7 +45,7 @@ class Chat:
         self.transcript = Transcript(model=options.model or "")
         self.hint = ""
         self.link = Link(paths, environ, self)
-        self._branches = Branches(self, paths, cwd)
+        self._branches, self._tooling = Branches(self, paths, cwd), Tooling(self)
         self._lock = asyncio.Lock()
         self._model = options.model or ""  # for the next messages; empty: the session's
         self._fallback = options.fallback_model
@@ -75,7 +76,8 @@ class Chat:
         title = one_line(view.title, 40) or (render.short(view.session) if view.session else "new session")
         queued = f"{len(view.queue)} queued" if view.queue else ""
         # What matters now comes first: a narrow terminal cuts the end.
-        fields = [self._activity(), queued, title, self._answering(), render.tokens(view.usage)]
+        mode = f"mode {view.mode}" if view.mode not in ("", "default") else ""
+        fields = [self._activity(), mode, queued, title, self._answering(), render.tokens(view.usage)]
         return self.hint or " · ".join(filter(None, fields))
 
     def _answering(self) -> str:
@@ -91,7 +93,7 @@ class Chat:
         if not self.link.up:
             return one_line(self.link.trouble, 120) or "connecting to the daemon"
         if view.approvals:
-            return f"allow {one_line(next(iter(view.approvals.values())).name, 40)}? y or n [REASON], then Enter"
+            return questions.prompt(next(iter(view.approvals.values())))
         return "running, Esc interrupts" if view.turn is not None else "idle"
 
     def say(self, *news: Line) -> None:
@@ -110,6 +112,9 @@ class Chat:
             return True
         if self.transcript.approvals:
             return self._answer(text)
+        if text.startswith("!") and text[1:].strip():
+            self._tooling.shell(text[1:].strip())
+            return True
         self._prompt(text, "queue")
         return True
 
@@ -128,6 +133,15 @@ class Chat:
         """Shows what can be gone back to."""
         self._branches.rewind("")
 
+    def next_mode(self) -> None:
+        self._tooling.next_mode()
+
+    def show_todos(self) -> None:
+        self._tooling.todos()
+
+    def toggle_details(self) -> None:
+        self._tooling.details()
+
     def leave(self, code: int) -> None:
         """Ends the chat; the session goes on."""
         self._screen.leave(code)
@@ -136,8 +150,7 @@ class Chat:
         text, create_key, key, model = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, self._models
 
         async def send(connection: Connection) -> None:
-            if not self.transcript.session:
-                await self._create(connection, create_key)
+            await self.session(connection, create_key)
             parts = [{"kind": "text", "text": text}]
             params = {"session": self.transcript.session, "parts": parts, "delivery": delivery, "interactive": True, "model": model}
             await connection.call("session/prompt", {**params, "key": key})
@@ -145,6 +158,12 @@ class Chat:
                 self.transcript.title = (await connection.call("session/get", {"session": params["session"]}))["title"]
 
         self.link.do(send, text)
+
+    async def session(self, connection: Connection, key: str = "") -> str:
+        """The session's id; one is made if there is none yet. `key` makes it the same one when this is tried again."""
+        if not self.transcript.session:
+            await self._create(connection, key or uuid.uuid4().hex)
+        return self.transcript.session
 
     async def _create(self, connection: Connection, key: str) -> None:
         environment = {name: self._environ[name] for name in SESSION_ENVIRONMENT if self._environ.get(name)}
@@ -155,17 +174,17 @@ class Chat:
         await connection.call("session/cancel", {"session": self.transcript.session})
 
     def _answer(self, text: str) -> bool:
-        answer = commands.answer(text)
-        if answer is None:
-            self.hint = "a question is open: y allows, n denies (n REASON tells the model why)"
-            return False
         approval = next(iter(self.transcript.approvals.values()))
-        session, (decision, note) = self.transcript.session, answer
+        answer = questions.answer(text, approval)
+        if answer is None:
+            self.hint = questions.hint(approval)
+            return False
+        session = self.transcript.session
 
         async def send(connection: Connection) -> None:
             bound = {"session": session, "call": approval.call, "arguments_hash": approval.arguments_hash}
             try:
-                await connection.call("approval/answer", {**bound, "decision": decision, "note": note})
+                await connection.call("approval/answer", {**bound, **answer._asdict()})
             except (Conflict, NotFound) as error:
                 self.transcript.approvals.pop(approval.call, None)
                 self.say(line(f"too late: {error.message}", "warning"))
@@ -200,7 +219,7 @@ class Chat:
                 self.say(line("/steer TEXT: what should the running turn be told?", "warning"))
             case "quit" | "exit":
                 self.leave(0)
-            case _:
+            case _ if not self._tooling.run(name, argument):
                 self.say(line(commands.unknown(name), "warning"))
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.filters import Filter, has_focus
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 
@@ -21,6 +21,9 @@ class Actions(Protocol):
         """Stops the running turn; False if none runs."""
 
     def steer(self, text: str) -> None: ...
+    def next_mode(self) -> None: ...
+    def show_todos(self) -> None: ...
+    def toggle_details(self) -> None: ...
     def rewind(self) -> None: ...
     def leave(self, code: int) -> None: ...
 
@@ -78,7 +81,24 @@ def bindings(actions: Actions) -> KeyBindings:
     def _suspend(event: KeyPressEvent) -> None:
         event.app.suspend_to_background()
 
+    _add_looking(keys, actions, editing)
     return keys
+
+
+def _add_looking(keys: KeyBindings, actions: Actions, editing: Filter) -> None:
+    """What changes nothing in the input."""
+
+    @keys.add("s-tab", filter=editing)
+    def _mode(_event: KeyPressEvent) -> None:
+        actions.next_mode()
+
+    @keys.add("c-t", filter=editing)
+    def _todos(_event: KeyPressEvent) -> None:
+        actions.show_todos()
+
+    @keys.add("c-o", filter=editing)
+    def _details(_event: KeyPressEvent) -> None:
+        actions.toggle_details()
 
 
 def _sent(buffer: Buffer) -> None:

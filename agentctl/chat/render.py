@@ -14,8 +14,10 @@ ARGUMENTS_WIDTH = 72
 RESULT_WIDTH = 72
 ONLY_USER = "local"
 """What the daemon calls whoever comes over its socket; to a person it would read like the embedded model's provider."""
-QUESTION_LINES = 200
-"""An approval shows its arguments whole; beyond this many lines it says how many it hides."""
+TAIL_ROWS = 3
+"""Of what a running call has said lately."""
+DETAIL_ROWS = 40
+"""Of a result whose details are shown."""
 
 
 class Line(NamedTuple):
@@ -108,9 +110,33 @@ def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def running(name: str, arguments_json: str) -> Line:
-    """A call under way."""
-    return line(f"● {one_line(name, 60)}({arguments(arguments_json)}) …", "tool")
+def running(name: str, arguments_json: str, said: str = "") -> list[Line]:
+    """A call under way, with the last of what it has said."""
+    tail = [row for row in visible(said).split("\n") if row.strip()][-TAIL_ROWS:]
+    head = line(f"● {one_line(name, 60)}({arguments(arguments_json)}) …", "tool")
+    return [head, *(line(f"  │ {one_line(row, 200)}", "notice") for row in tail)]
+
+
+def difference(name: str, parts: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """What a change of a file looks like; nothing for other calls."""
+    rows = visible(text_of(parts)).split("\n") if name in ("edit", "write") else []
+    changed = [row for row in rows if row[:1] in "+-" and row[:3] not in ("+++", "---") and row[:1]]
+    shown = [line(f"  {one_line(row, 200)}", "added" if row[0] == "+" else "removed") for row in changed[:DETAIL_ROWS]]
+    hidden = len(changed) - DETAIL_ROWS
+    return [*shown, *([line(f"  … and {hidden} more lines (Ctrl+O)", "notice")] if hidden > 0 else [])]
+
+
+def details(name: str, arguments_json: str, parts: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """A call's arguments and result, as far as they are not too long."""
+    rows = [f"{name} {arguments_json}", *text_of(parts).split("\n")]
+    shown = [line(f"  │ {one_line(row, 400)}", "notice") for row in rows[:DETAIL_ROWS]]
+    hidden = len(rows) - DETAIL_ROWS
+    return [*shown, *([line(f"  │ … and {hidden} more lines", "notice")] if hidden > 0 else [])]
+
+
+def job(number: int, text: str) -> Line:
+    """Something about a background process."""
+    return line(f"● job {number} {one_line(text, 200)}", "tool")
 
 
 def called(name: str, arguments_json: str, finished: Mapping[str, Any]) -> Line:
@@ -123,19 +149,6 @@ def called(name: str, arguments_json: str, finished: Mapping[str, Any]) -> Line:
     said = result or "done" if outcome == "ok" or result.startswith(f"{label}:") else f"{label}: {result}"
     head = f"● {one_line(name, 60)}({arguments(arguments_json)})"
     return line(f"{head} → {said}{time}", "tool" if outcome == "ok" else "tool-bad")
-
-
-def question(name: str, arguments_json: str) -> list[Line]:
-    """What an approval asks, with the arguments whole: nobody should allow what he cannot see."""
-    try:
-        pretty = json.dumps(json.loads(arguments_json), ensure_ascii=False, indent=2)
-    except ValueError:
-        pretty = arguments_json
-    body = visible(pretty).split("\n")
-    hidden = len(body) - QUESTION_LINES
-    shown = [line(f"    {row}", "question-body") for row in body[:QUESTION_LINES]]
-    more = [line(f"    … and {hidden} more lines, not shown", "warning")] if hidden > 0 else []
-    return [line(f"? The model wants to use {one_line(name, 60)}:", "question"), *shown, *more]
 
 
 def answer(decision: str, name: str, by: str, note: str) -> Line:

@@ -52,6 +52,8 @@ STYLE = Style.from_dict(
         "reasoning": "ansibrightblack italic",
         "tool": "ansigreen",
         "tool-bad": "ansiyellow",
+        "added": "ansigreen",
+        "removed": "ansired",
         "question": "bold ansiyellow",
         "seam": "ansibrightblack",
         "queued": "ansibrightblack",

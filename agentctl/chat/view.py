@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 from agentctl.chat import render
 from agentctl.chat.draft import Draft, Gap
+from agentctl.chat.questions import Approval, question
 from agentctl.chat.render import Line
+from agentctl.chat.spacing import spaced
 
 Data = Mapping[str, Any]
-
-_GROUPS = {"heading": "text", "code": "text", "fence": "text", "tool-bad": "tool", "question-body": "question"}
-"""Styles that belong to one block; between blocks goes a blank line."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +30,20 @@ class Waiting:
 
 @dataclass
 class Call:
-    """A tool call that has no outcome yet."""
+    """A tool call that has no outcome yet; `said`: what it has said lately."""
 
     name: str
     arguments_json: str
     started: bool = False
+    said: str = ""
 
 
-@dataclass(frozen=True)
-class Approval:
-    """A question that waits for an answer."""
+class Done(NamedTuple):
+    """A tool call that is over, with what it said."""
 
-    call: str
     name: str
     arguments_json: str
-    arguments_hash: str
+    parts: Sequence[Data]
 
 
 class Past(NamedTuple):
@@ -87,6 +85,12 @@ class Transcript:
         self.approvals: dict[str, Approval] = {}
         self.calls: dict[str, Call] = {}
         self.usage: Data = {}
+        self.mode = ""
+        """The permission mode; empty: as configured."""
+        self.todos: Sequence[Data] = ()
+        self.jobs: dict[int, str] = {}
+        self.last: Done | None = None
+        self.detailed: bool = after.detailed if after else False
         self.draft: Draft | None = None
         self.answered = ""
         """The model of the newest reply: of an alias, or where another had to help out."""
@@ -114,6 +118,8 @@ class Transcript:
         self.session, self.title, self.model = view["info"]["id"], view["info"]["title"], view["info"]["model"]
         self.turn = view["turn"]
         self.queue = {item["input"]: Waiting(render.text_of(item["parts"]), item["delivery"]) for item in view["queue"]}
+        self.todos = view.get("todos", ())
+        self.jobs = {job["number"]: job["command"] for job in view.get("jobs", ())}
         self.missed = False
         return self._spaced(self._load_draft(view["draft"]) + self._load_approvals(view["approvals"]))
 
@@ -128,8 +134,10 @@ class Transcript:
     def tail(self) -> list[Line]:
         """What is not finished and therefore not printed: the last line of the reply, the calls under way."""
         unfinished = self.draft.tail() if self.draft else []
-        calls = [render.running(call.name, call.arguments_json) for call in self.calls.values() if call.started]
-        return _spaced(unfinished + calls, self._block)[0]  # where it will stand once it is printed
+        calls = [
+            row for call in self.calls.values() if call.started for row in render.running(call.name, call.arguments_json, call.said)
+        ]
+        return spaced(unfinished + calls, self._block)[0]  # where it will stand once it is printed
 
     # --- events -------------------------------------------------------------------------------------------------------------------
 
@@ -143,6 +151,8 @@ class Transcript:
 
     def _configured(self, data: Data) -> list[Line]:
         self.model = data["preferences"]["model"] or self.model
+        mode = data["preferences"].get("mode")
+        self.mode = self.mode if mode is None else mode
         return [render.configured(data["preferences"], data["variables"])]
 
     def _message_added(self, data: Data) -> list[Line]:
@@ -226,9 +236,8 @@ class Transcript:
         return []
 
     def _asked(self, data: Data) -> list[Line]:
-        approval = Approval(data["call"], data["name"], data["arguments_json"], data["arguments_hash"])
-        self.approvals[approval.call] = approval
-        return render.question(approval.name, approval.arguments_json)
+        approval = self.approvals[data["call"]] = Approval.of(data)
+        return question(approval)
 
     def _answered(self, data: Data) -> list[Line]:
         approval = self.approvals.pop(data["call"], None)
@@ -241,10 +250,30 @@ class Transcript:
             self.calls[data["call"]].started = True
         return []
 
+    def _tool_progress(self, data: Data) -> list[Line]:
+        if data["call"] in self.calls:
+            self.calls[data["call"]].said = data["tail"]
+        return []
+
     def _tool_finished(self, data: Data) -> list[Line]:
         self.approvals.pop(data["call"], None)
         call = self.calls.pop(data["call"], None) or Call(data["call"], "{}")
-        return [render.called(call.name, call.arguments_json, data)]
+        self.last = Done(call.name, call.arguments_json, data["parts"])
+        shown = render.details(*self.last) if self.detailed else render.difference(call.name, data["parts"])
+        return [render.called(call.name, call.arguments_json, data), *shown]
+
+    def _todos_changed(self, data: Data) -> list[Line]:
+        self.todos = data["todos"]
+        return []
+
+    def _job_started(self, data: Data) -> list[Line]:
+        self.jobs[data["number"]] = data["command"]
+        return [render.job(data["number"], f"started: {data['command']}")]
+
+    def _job_finished(self, data: Data) -> list[Line]:
+        command = self.jobs.pop(data["number"], "")
+        code = "" if data["code"] is None else f" (exit code {data['code']})"
+        return [render.job(data["number"], f"{data['state']}{code}: {command}")]
 
     def _turn_finished(self, data: Data) -> list[Line]:
         withdrawn = self._withdraw() if self._doubtful else []
@@ -324,29 +353,15 @@ class Transcript:
 
     def _load_approvals(self, pending: Sequence[Data]) -> list[Line]:
         known, news = self.approvals, []
-        self.approvals = {
-            item["call"]: Approval(item["call"], item["name"], item["arguments_json"], item["arguments_hash"]) for item in pending
-        }
+        self.approvals = {item["call"]: Approval.of(item) for item in pending}
         for call, approval in self.approvals.items():
             if call not in known:
-                news += render.question(approval.name, approval.arguments_json)
+                news += question(approval)
         return news
 
     def _spaced(self, news: Sequence[Line]) -> list[Line]:
-        spaced, self._block = _spaced(news, self._block)
-        return spaced
-
-
-def _spaced(news: Sequence[Line], block: str) -> tuple[list[Line], str]:
-    """The lines with a blank one wherever another block begins after `block`; and the last block."""
-    spaced: list[Line] = []
-    for item in news:
-        mine = _GROUPS.get(item.style, item.style)
-        if block and mine != block:
-            spaced.append(Line(""))
-        block = mine
-        spaced.append(item)
-    return spaced, block
+        rows, self._block = spaced(news, self._block)
+        return rows
 
 
 _HANDLERS: dict[str, Callable[[Transcript, Data], list[Line]]] = {
@@ -366,7 +381,11 @@ _HANDLERS: dict[str, Callable[[Transcript, Data], list[Line]]] = {
     "approval_requested": Transcript._asked,
     "approval_answered": Transcript._answered,
     "tool_started": Transcript._tool_started,
+    "tool_progress": Transcript._tool_progress,
     "tool_finished": Transcript._tool_finished,
+    "todos_changed": Transcript._todos_changed,
+    "job_started": Transcript._job_started,
+    "job_finished": Transcript._job_finished,
     "turn_finished": Transcript._turn_finished,
     "delta": Transcript._delta,
     "draft_reset": Transcript._draft_reset,

@@ -202,7 +202,7 @@ def test_an_approval_is_answered_with_a_line(play: Play) -> None:
     async def script(stage: Stage) -> None:
         await stage.begin_turn()
         stage.daemon.ask(stage.daemon.only, "c", "shell", '{"command": "ls"}')
-        await stage.tape.printed('"command": "ls"')
+        await stage.tape.printed("command: ls")
         assert stage.chat.asking()
         assert not stage.chat.entered("yellow")
         assert "a question is open" in stage.chat.status()
@@ -213,6 +213,62 @@ def test_an_approval_is_answered_with_a_line(play: Play) -> None:
         assert (answer["decision"], answer["note"], answer["arguments_hash"]) == ("deny", "not here", "h")
         await stage.tape.printed("✗ shell was denied: not here")
         assert not stage.chat.asking()
+
+    play(script)
+
+
+def test_an_answer_may_hold_for_longer(play: Play) -> None:
+    """Where rules are proposed they are shown first, and `a` adds them for good."""
+
+    async def script(stage: Stage) -> None:
+        await stage.begin_turn()
+        stage.daemon.ask(
+            stage.daemon.only, "c", "shell", '{"command": "npm ci"}', why="it wants the network", proposes=["shell(npm ci)"]
+        )
+        await stage.tape.printed("    s or a would allow from then on: shell(npm ci)")
+        assert stage.chat.entered("a")
+        answer = await stage.daemon.called("approval/answer")
+        assert (answer["decision"], answer["note"], answer["remember"]) == ("allow", "", "always")
+
+    play(script)
+
+
+def test_what_is_done_about_tools(play: Play) -> None:
+    """The mode, the rules, the tools, one's own commands, to-do lists: each a command or a key."""
+
+    async def script(stage: Stage) -> None:
+        await stage.begin_turn("first")
+        session = stage.daemon.only
+        stage.chat.next_mode()
+        await stage.tape.printed("settings: mode=accept-edits")
+        assert "mode accept-edits" in stage.chat.status()
+        for text, says in [
+            ("/mode", "mode accept-edits; /mode NAME takes one of"),
+            ("/mode sometimes", "there is no mode sometimes"),
+            ("/mode bypass", "nothing is walled in"),
+            ("/permissions", "  allow shell(npm ci)  (this session)"),
+            ("/permissions", "/p/.agentd/config.toml has rules that do not count"),
+            ("/permissions add allow shell(git push *)", "from now on, in this session: allow shell(git push *)"),
+            ("/permissions what", "/permissions add|remove"),
+            ("/tools", "shell           builtin     Run a command  3 calls"),
+            ("!ls -l", "! ls -l"),
+            ("!ls -l", "total 0"),
+            ("/todo", "nothing is on the to-do list"),
+        ]:
+            stage.chat.entered(text)
+            await stage.tape.printed(says)
+        called = await stage.daemon.called("tool/call")
+        assert (called["name"], called["arguments"]) == ("shell", {"command": "ls -l"})
+        stage.daemon.emit(session, "todos_changed", todos=[{"text": "look", "state": "done"}, {"text": "mend", "state": "pending"}])
+        stage.daemon.emit(session, "job_started", number=1, call="c", command="npm start", cwd="/")
+        await stage.tape.printed("● job 1 started: npm start")
+        stage.chat.show_todos()
+        await stage.tape.printed("  [ ] mend")
+        await stage.tape.printed("  job 1: npm start")
+        stage.daemon.emit(session, "job_finished", number=1, state="failed", code=1, parts=[])
+        await stage.tape.printed("● job 1 failed (exit code 1): npm start")
+        stage.chat.toggle_details()
+        await stage.tape.printed("details of tool calls: on")
 
     play(script)
 
@@ -434,7 +490,7 @@ def test_slash_commands(play: Play) -> None:
             ("/resume 1", "this is the session you are in"),
             ("/resume zzz", "error: there is no session zzz"),
             ("/steer", "/steer TEXT"),
-            ("/modle", "there is no command /modle; did you mean /model?"),
+            ("/modell", "there is no command /modell; did you mean /model?"),
             ("/new", "new session: it begins with your next message"),
         ]:
             stage.chat.entered(text)

@@ -82,6 +82,15 @@ class Content:
     def steer(self, text: str) -> None:
         self._note("steer", text)
 
+    def next_mode(self) -> None:
+        self._note("mode", None)
+
+    def show_todos(self) -> None:
+        self._note("todos", None)
+
+    def toggle_details(self) -> None:
+        self._note("details", None)
+
     def interrupt(self) -> bool:
         self._note("interrupt", None)
         return self.running
@@ -164,6 +173,18 @@ def test_keys(on_screen: OnScreen) -> None:
         ]
 
         keyboard.send_text("\x15\x04")  # the blanks are still there: Ctrl+D leaves only an empty input
+
+    assert on_screen(script) == 0
+
+
+def test_keys_that_show_and_switch(on_screen: OnScreen) -> None:
+    """Shift+Tab, Ctrl+T and Ctrl+O, whatever is in the input, which they leave alone."""
+
+    async def script(terminal: Terminal) -> None:
+        terminal.keyboard.send_text("half\x1b[Z\x14\x0f a line\r")
+        await terminal.content.done(4)
+        assert terminal.content.did == [("mode", None), ("todos", None), ("details", None), ("entered", "half a line")]
+        terminal.keyboard.send_text("\x04")
 
     assert on_screen(script) == 0
 

@@ -167,9 +167,7 @@ def test_approval() -> None:
     answer = ("approval_answered", {"turn": 1, "call": "c", "decision": "deny", "by": "ann", "note": "no\nnever"})
     assert play([question, answer], transcript) == [
         "? The model wants to use sh:",
-        "    {",
-        '      "a": "x\\u001b[2J"',
-        "    }",
+        "    a: x␛[2J",
         "",
         "✗ sh was denied by ann: no never",
     ]

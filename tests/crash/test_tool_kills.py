@@ -110,8 +110,7 @@ async def struck(work: Work, models: Models, command: str, moment: str) -> str:
     before = len(work.effects)
     async with daemon.connect() as peer:
         session = await work.begin(peer, command, interactive=command == "asks")
-        if command == "asks":
-            question = (await peer.until("approval_requested"))["data"]
+        question = (await peer.until("approval_requested"))["data"] if command == "asks" else {}
         if moment == "approval_answered":
             asked = {"call": question["call"], "arguments_hash": question["arguments_hash"]}
             await peer.call("approval/answer", session=session, decision="allow", **asked)
@@ -183,7 +182,10 @@ async def test_what_is_left_in_the_background_holds_nothing_up(work: Work) -> No
 @pytest.mark.timeout(120)
 async def test_a_long_command_lives_to_its_end(work: Work) -> None:
     """Thirty seconds are nothing to wait for; a limit of its own ends another one, and all of it."""
-    commands = [call("shell", command="sleep 16; echo half; sleep 16; echo survived"), call("shell", command="sleep 1000", timeout=1)]
+    commands = [
+        call("shell", command="sleep 16; echo half; sleep 16; echo survived"),
+        call("shell", command="sleep 1000", timeout=1),
+    ]
     rules = [rule("", command, after_tools=index) for index, command in enumerate(commands)]
     with Models([*rules, rule("", say("I see."))]) as models:
         async with work.home.start(models).connect() as peer:

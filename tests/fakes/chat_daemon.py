@@ -251,9 +251,9 @@ class FakeDaemon:
             self.finish(session, "cancelled")
         return {"turn": turn}
 
-    def ask(self, session: FakeSession, call: str, name: str, arguments_json: str) -> None:
+    def ask(self, session: FakeSession, call: str, name: str, arguments_json: str, **more: Any) -> None:
         """An approval is requested."""
-        body = {"call": call, "name": name, "arguments_json": arguments_json, "arguments_hash": "h", "expires_at": 9e9}
+        body = {"call": call, "name": name, "arguments_json": arguments_json, "arguments_hash": "h", "expires_at": 9e9, **more}
         session.approvals[call] = body
         self.emit(session, "approval_requested", turn=session.turns, **body)
 
@@ -264,6 +264,25 @@ class FakeDaemon:
         answer = {"call": params["call"], "decision": params["decision"], "by": "local", "note": params["note"]}
         self.emit(session, "approval_answered", turn=session.turns, **answer)
         return {}
+
+    def _do_session_set(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        chosen = {"model": None, "max_steps": None, "instructions": None, "pinned": None, "mode": None, **params["preferences"]}
+        self.emit(self._session(params), "session_configured", preferences=chosen, variables={})
+        return {"preferences": chosen, "variables": {}}
+
+    def _do_permission_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        rule = {"rule": "shell(npm ci)", "verdict": "allow", "scope": "session", "source": "this session"}
+        built_in = {"rule": "shell(ls *)", "verdict": "allow", "scope": "built-in", "source": "built-in"}
+        return {"rules": [rule, built_in], "mode": "default", "untrusted": "/p/.agentd/config.toml"}
+
+    def _do_permission_add(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return {}
+
+    def _do_tool_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return {"tools": [{"name": "shell", "source": "builtin", "description": "Run a command", "calls": 3}]}
+
+    def _do_tool_call(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        return {"call": "c", "outcome": "ok", "parts": [{"kind": "text", "text": "total 0\n"}], "seconds": 0.1}
 
     def _do_model_list(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         return {"models": [{"id": "fake/m1", "context": 1, "default": True, "available": True, "note": "a fake"}]}
