@@ -17,6 +17,7 @@ from agentwire.events import encode_body
 RELEASED = {
     2: "51a4d7fa5f009365071c5bce35f7ec12ad64542ef4d1aa4a4faead35b478c8cd",
     3: "b816babb5ce534b8c6ecc6582941a019812096afd3ef5a4634a5f4ad84221839",
+    4: "c69b875be45338c2a698ea387f5a4dac1f2156dc5fc6321051016c263dbc4585",
 }
 """Add a line for a new dictionary, never change one: the rows of people's databases would be lost."""
 
