@@ -1,13 +1,15 @@
-"""Tokens and money as people read them. Pure, standard library only.
+"""Tokens and money of reports as people read them. Pure, standard library only.
 
 What is not known is shown as `?`, never as nothing.
 """
 
 from __future__ import annotations
 
+from agentwire import money
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 _NAMED = 3
@@ -22,16 +24,11 @@ def tokens(count: float) -> str:
     return f"{count:.0f}"
 
 
-def money(dollars: float) -> str:
-    """`$0.0123`: a ten-thousandth is what a short answer costs; large sums in cents."""
-    return f"${dollars:,.2f}" if dollars >= 100 else f"${dollars:.4f}"
-
-
 def cost(row: Mapping[str, Any]) -> str:
     """What a row of a usage report has cost: `$0.0123`, with ` + ?` if a part of it has no known price, or `?`."""
     if not row["unpriced"]:
-        return money(row["cost"])
-    return f"{money(row['cost'])} + ?" if row["unpriced"] < row["requests"] else "?"
+        return money.shown(row["cost"])
+    return f"{money.shown(row['cost'])} + ?" if row["unpriced"] < row["requests"] else "?"
 
 
 def brief(row: Mapping[str, Any]) -> str:
@@ -62,17 +59,29 @@ def footnotes(report: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def budgets(states: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each budget: what is left of it."""
-    return [_budget(state) for state in states]
+def budgets(states: Sequence[Mapping[str, Any]], *, session: bool) -> list[str]:
+    """A line for each budget: what is left of it, or, where no session was asked about or none of its turns runs, what it is."""
+    return [_budget(state) if _begun(state, session=session) else _limit(state) for state in states]
+
+
+def _begun(state: Mapping[str, Any], *, session: bool) -> bool:
+    return state["scope"] == "day" or (session and (state["scope"] == "session" or state["used"] > 0))
+
+
+def _limit(state: Mapping[str, Any]) -> str:
+    return f"budget of each {state['scope']}: {_shown(state)(state['limit'])}"
 
 
 def _budget(state: Mapping[str, Any]) -> str:
-    shown = money if state["unit"] == "usd" else _whole
+    shown = _shown(state)
     left = max(state["limit"] - state["used"] - state["reserved"], 0)
     held = f", {shown(state['reserved'])} reserved" if state["reserved"] else ""
-    what = {"turn": "each turn", "session": "the session", "day": "today (UTC)"}[state["scope"]]
+    what = {"turn": "the turn", "session": "the session", "day": "today (UTC)"}[state["scope"]]
     return f"budget of {what}: {shown(state['limit'])}, {shown(state['used'])} used{held}, {shown(left)} left"
+
+
+def _shown(state: Mapping[str, Any]) -> Callable[[float], str]:
+    return money.shown if state["unit"] == "usd" else _whole
 
 
 def _whole(count: float) -> str:

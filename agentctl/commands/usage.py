@@ -65,7 +65,7 @@ def main(paths: Paths, args: Namespace) -> int:
         out.table(("",) * 8, [_raw(row) for row in report["rows"]])
     for note in footnotes(report):
         out.note(note)
-    for line in budgets(report["budgets"]):
+    for line in budgets(report["budgets"], session=bool(args.session)):
         out.note(line)
     return 0
 
@@ -88,6 +88,7 @@ def _title(by: str, row: Mapping[str, Any]) -> str:
 
 
 def _raw(row: Mapping[str, Any]) -> Sequence[str]:
-    """For scripts: whole numbers and ids; the cost of what has a price."""
-    numbers = (row["requests"], *(row["usage"][name] for name in _TOKENS), row["cost"])
+    """For scripts: whole numbers and ids; the cost of what has a price, `?` where nothing has."""
+    money = "?" if row["cost"] is None else row["cost"]
+    numbers = (row["requests"], *(row["usage"][name] for name in _TOKENS), money)
     return (row["key"], *map(str, numbers), row["title"])

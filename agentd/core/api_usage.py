@@ -8,7 +8,7 @@ from attrs import evolve
 
 from agentd.core.accounts import Accounts
 from agentd.core.api import Caller, Handler
-from agentd.core.costs import rounded
+from agentd.core.costs import plus
 from agentd.core.sessions import Sessions
 from agentd.core.state import SessionState
 from agentd.ports import Store, UsageFilter, day_of
@@ -69,7 +69,7 @@ class UsageMethods:
                     body = convert.structure_body(event.kind, event.version, event.data)
                     if body.turn not in rows and len(rows) == limit:
                         return tuple(rows.values())
-                    rows[body.turn] = _plus(rows.get(body.turn, evolve(_NOTHING, key=str(body.turn))), body)
+                    rows[body.turn] = _plus(rows.get(body.turn, evolve(_NOTHING, key=str(body.turn), cost=None)), body)
         return tuple(rows.values())
 
 
@@ -79,7 +79,7 @@ def _plus(row: UsageRow, body: ev.AssistantMessage) -> UsageRow:
         row,
         requests=row.requests + 1,
         usage=row.usage + body.usage,
-        cost=rounded(row.cost + (body.cost or 0.0)),
+        cost=plus(row.cost, body.cost),
         unpriced=row.unpriced + (body.cost is None),
         estimated=row.estimated + body.estimated,
         title=", ".join(models),

@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import frozen
 
 from agentd.core.costs import cost_of, tokens_of
+from agentwire import money
 from agentwire.errors import BudgetExceeded
 from agentwire.types import BudgetState, Price, Usage
 
@@ -119,7 +120,7 @@ def _exceeded(budget: BudgetState, model: str, price: Price | None, tokens: int)
     held = f", {_amount(budget, budget.reserved)} reserved for requests on their way" if budget.reserved else ""
     return BudgetExceeded(
         f"{_called(budget)} does not allow another request: {_amount(budget, budget.used)} used{held}, and {model} needs at least "
-        f"{_amount(budget, needed)}. Raise [budget] {key}{flag}, or use a cheaper model",
+        f"{_amount(budget, needed)}. Raise [budget] {key}{flag}, or {_OTHERWISE[budget.unit, budget.scope]}",
         scope=budget.scope,
         unit=budget.unit,
         limit=budget.limit,
@@ -133,4 +134,14 @@ def _called(budget: BudgetState) -> str:
 
 
 def _amount(budget: BudgetState, value: float) -> str:
-    return f"${value:.4f}" if budget.unit == "usd" else f"{int(value):,} tokens"
+    return money.shown(value) if budget.unit == "usd" else f"{int(value):,} tokens"
+
+
+_SHORTER = "begin a new session: a shorter conversation takes fewer tokens"
+_OTHERWISE = {
+    **dict.fromkeys((("usd", "turn"), ("usd", "session"), ("usd", "day")), "use a cheaper model"),
+    ("tokens", "turn"): _SHORTER,
+    ("tokens", "session"): _SHORTER,
+    ("tokens", "day"): "wait for the next day, which begins at midnight UTC",
+}
+"""What helps without a larger budget."""

@@ -116,7 +116,7 @@ def _row(key: str, title: str, *sums: int) -> UsageRow:
         key=key,
         requests=values["requests"],
         usage=Usage(input=values["input"], output=values["output"], cached=values["cached"], reasoning=values["reasoning"]),
-        cost=values["cost"] / _NANO,
+        cost=None if 0 < values["unpriced"] == values["requests"] else values["cost"] / _NANO,
         unpriced=values["unpriced"],
         estimated=values["estimated"],
         title=title,

@@ -497,14 +497,14 @@ class ProviderStatus:
 class UsageRow:
     """What was used, summed up over `requests` model requests. `key`: what the row is about (a day, a model, a session, a user).
 
-    `cost` in US dollars of those with a known price; `unpriced`: requests whose price nobody knows; `estimated`: requests whose
-    tokens their host did not report.
+    `cost` in US dollars of those with a known price, None if there are only others; `unpriced`: requests whose price nobody knows;
+    `estimated`: requests whose tokens their host did not report.
     """
 
     key: str
     requests: int
     usage: Usage
-    cost: float
+    cost: float | None
     unpriced: int
     estimated: int = 0
     title: str = ""

@@ -9,7 +9,9 @@ import pytest
 from agentctl import costs
 
 
-def row(requests: int = 2, *, cost: float = 0.0123, unpriced: int = 0, estimated: int = 0, cached: int = 0) -> dict[str, Any]:
+def row(
+    requests: int = 2, *, cost: float | None = 0.0123, unpriced: int = 0, estimated: int = 0, cached: int = 0
+) -> dict[str, Any]:
     usage = {"input": 12_345, "output": 950, "cached": cached, "reasoning": 0}
     return {
         "key": "k",
@@ -31,19 +33,11 @@ def test_tokens(count: int, shown: str) -> None:
     assert costs.tokens(count) == shown
 
 
-@pytest.mark.parametrize(
-    ("dollars", "shown"), [(0.0, "$0.0000"), (0.01234, "$0.0123"), (99.5, "$99.5000"), (1234.567, "$1,234.57")]
-)
-def test_money(dollars: float, shown: str) -> None:
-    """A ten-thousandth of a dollar counts, until there are hundreds."""
-    assert costs.money(dollars) == shown
-
-
 def test_what_has_no_price_is_no_zero() -> None:
     """Wholly or in part."""
     assert costs.cost(row()) == "$0.0123"
     assert costs.cost(row(unpriced=1)) == "$0.0123 + ?"
-    assert costs.cost(row(unpriced=2, cost=0.0)) == "?"
+    assert costs.cost(row(unpriced=2, cost=None)) == "?"
 
 
 def test_a_row_as_a_phrase() -> None:
@@ -68,7 +62,23 @@ def test_budgets_say_what_is_left() -> None:
     """Never less than nothing; what is on its way is not left."""
     day = {"scope": "day", "unit": "usd", "limit": 5.0, "used": 1.25, "reserved": 0.5}
     session = {"scope": "session", "unit": "tokens", "limit": 100_000.0, "used": 120_000.0, "reserved": 0.0}
-    assert costs.budgets([day, session]) == [
+    assert costs.budgets([day, session], session=True) == [
         "budget of today (UTC): $5.0000, $1.2500 used, $0.5000 reserved, $3.2500 left",
         "budget of the session: 100.0k tokens, 120.0k tokens used, 0 tokens left",
+    ]
+    turn = {"scope": "turn", "unit": "usd", "limit": 1.0, "used": 0.0, "reserved": 0.0}
+    assert costs.budgets([turn, {**turn, "used": 0.25}], session=True) == [
+        "budget of each turn: $1.0000",
+        "budget of the turn: $1.0000, $0.2500 used, $0.7500 left",
+    ]
+
+
+def test_budgets_of_nobody_are_limits() -> None:
+    """Where no session is asked about, there is none of which something could be left; a small limit is written out."""
+    day = {"scope": "day", "unit": "usd", "limit": 0.00002, "used": 0.0, "reserved": 0.0}
+    session, turn = {**day, "scope": "session"}, {**day, "scope": "turn", "unit": "tokens", "limit": 20_000}
+    assert costs.budgets([turn, session, day], session=False) == [
+        "budget of each turn: 20.0k tokens",
+        "budget of each session: $0.00002",
+        "budget of today (UTC): $0.00002, $0.0000 used, $0.00002 left",
     ]

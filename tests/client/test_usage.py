@@ -16,14 +16,14 @@ from tests.client.cli import agentctl
 from tests.fakes.daemon_server import FakeDaemon
 
 
-def row(key: str, requests: int, cost: float, unpriced: int = 0, title: str = "") -> dict[str, Any]:
+def row(key: str, requests: int, cost: float | None, unpriced: int = 0, title: str = "") -> dict[str, Any]:
     usage = {"input": 12_345 * requests, "output": 950, "cached": 8000, "reasoning": 0}
     return {"key": key, "requests": requests, "usage": usage, "cost": cost, "unpriced": unpriced, "estimated": 0, "title": title}
 
 
 BUDGET = {"scope": "day", "unit": "usd", "limit": 5.0, "used": 1.0, "reserved": 0.0}
 REPORT = {
-    "rows": [row("3f2a" * 8, 2, 0.0123, title="about costs"), row("", 1, 0.0, 1, title="deleted sessions")],
+    "rows": [row("3f2a" * 8, 2, 0.0123, title="about costs"), row("", 1, None, 1, title="deleted sessions")],
     "total": row("", 3, 0.0123, 1),
     "unpriced": ["x/y"],
     "budgets": [BUDGET],
@@ -54,11 +54,11 @@ def test_a_table_at_a_terminal(home: Path) -> None:
 
 
 def test_values_in_a_pipe(home: Path) -> None:
-    """Whole numbers between tabs; remarks are not among them."""
+    """Whole numbers between tabs, and a question mark for what nobody knows; remarks are not among them."""
     with FakeDaemon(home, answers={"usage/get": REPORT}):
         answer = agentctl(home, "usage", "--by", "session")
     assert answer.out == (
-        f"{'3f2a' * 8}\t2\t24690\t8000\t950\t0\t0.0123\tabout costs\n\t1\t12345\t8000\t950\t0\t0.0\tdeleted sessions\n"
+        f"{'3f2a' * 8}\t2\t24690\t8000\t950\t0\t0.0123\tabout costs\n\t1\t12345\t8000\t950\t0\t?\tdeleted sessions\n"
     )
     assert "1 request of a model without a known price is not counted (x/y)" in answer.err
     assert "budget of today (UTC): $5.0000, $1.0000 used, $4.0000 left" in answer.err

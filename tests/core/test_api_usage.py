@@ -110,11 +110,14 @@ async def test_deleted_sessions_are_one_row(autojump_clock: trio.testing.MockClo
 
 
 async def test_what_has_no_price_is_named(autojump_clock: trio.testing.MockClock) -> None:
-    """By its models: somebody may know the price."""
+    """By its models: somebody may know the price. Its cost is not nothing, but not known."""
     async with open_house(priced(None)) as house:
-        await asked(house)
+        session = await asked(house)
         found = await house.ask("usage/get")
-        assert found["unpriced"] == ["fake/model"] and (found["total"]["unpriced"], found["total"]["cost"]) == (1, 0)
+        assert found["unpriced"] == ["fake/model"] and (found["total"]["unpriced"], found["total"]["cost"]) == (1, None)
+        for by in ("day", "session", "model", "turn"):
+            (row,) = (await house.ask("usage/get", by=by, session=session))["rows"]
+            assert (row["requests"], row["cost"]) == (1, None)
 
 
 async def test_everybody_sees_his_own(autojump_clock: trio.testing.MockClock) -> None:

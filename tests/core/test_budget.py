@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,25 @@ def test_too_little_is_left() -> None:
     turn = [BudgetState(scope="turn", unit="usd", limit=0.001)]
     with pytest.raises(BudgetExceeded, match=r"turn_cost \(--max-budget\)"):
         allowed_output(turn, "a/m", PRICE, 1000, 8000)
+
+
+@pytest.mark.parametrize(
+    ("scope", "remedy"),
+    [("turn", "begin a new session"), ("session", "begin a new session"), ("day", "wait for the next day")],
+)
+def test_a_cheaper_model_saves_no_tokens(scope: Literal["turn", "session", "day"], remedy: str) -> None:
+    """What helps against a budget of tokens is a larger one, or fewer tokens."""
+    with pytest.raises(BudgetExceeded, match=rf"Raise \[budget\] {scope}_tokens, or {remedy}") as caught:
+        allowed_output([BudgetState(scope=scope, unit="tokens", limit=1000, used=900)], "a/m", PRICE, 1000, 8000)
+    assert "cheaper" not in str(caught.value)
+
+
+def test_a_small_budget_is_written_out() -> None:
+    """No amount is nothing but nothing."""
+    with pytest.raises(
+        BudgetExceeded, match=r"budget of \$0\.00002 does not .*: \$0\.0000 used, and a/m needs at least \$0\.0036\."
+    ):
+        allowed_output(day(0.00002), "a/m", PRICE, 1000, 8000)
 
 
 def test_money_cannot_be_held_together_without_a_price() -> None:

@@ -35,7 +35,7 @@ def reply(model: str = "m", tokens: int = 10, cost: float | None = 0.001, *, est
     )
 
 
-def rows(db: apsw.Connection, by: UsageKey, which: UsageFilter = ALL) -> dict[str, tuple[int, float, int]]:
+def rows(db: apsw.Connection, by: UsageKey, which: UsageFilter = ALL) -> dict[str, tuple[int, float | None, int]]:
     return {row.key: (row.requests, row.cost, row.usage.input) for row in usage.summed(db, by, which, 100)}
 
 
@@ -112,7 +112,7 @@ def test_what_was_asked_before_there_were_sums_is_counted(log: Log, tmp_path: Pa
     db.execute("UPDATE event SET data = x'00' WHERE kind = 'assistant_message' AND pos = (SELECT max(pos) FROM event)")
     upgrade(db)
     (whole,) = usage.summed(db, "all", ALL, 10)
-    assert whole.requests == whole.unpriced == 5 and whole.cost == 0 and whole.usage.input == 140
+    assert whole.requests == whole.unpriced == 5 and whole.cost is None and whole.usage.input == 140
     assert sorted(rows(db, "session")) == ["s", "t"] and list(rows(db, "day")) == ["2027-01-16", "2027-01-15"]
 
 
@@ -178,6 +178,6 @@ def test_sums_are_exact_in_any_order(requests: list[tuple[str, str, int, UsageCh
         total[0] += 1
         total[1] += round((change.cost or 0) * 10**9)
         total[2] += change.usage.input
-    found = {key: [count, round(cost * 10**9), tokens] for key, (count, cost, tokens) in rows(db, "user").items()}
+    found = {key: [count, round((cost or 0) * 10**9), tokens] for key, (count, cost, tokens) in rows(db, "user").items()}
     assert found == dict(expected)
     db.close()
