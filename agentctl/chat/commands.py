@@ -19,6 +19,10 @@ HELP = {
     "rewind": "the last messages; /rewind NUMBER goes back to before one (Esc Esc)",
     "export": "/export FILE writes the session: .md to be read, .json with everything",
     "model": "the models; /model NAME uses one from the next message on",
+    "mode": "what becomes of calls that no rule is about; /mode NAME changes it (Shift+Tab)",
+    "permissions": "the rules in force; /permissions add|remove allow|ask|deny RULE changes those of this session",
+    "tools": "the tools and how often they were used",
+    "todo": "what is to be done, and what runs in the background (Ctrl+T)",
     "cost": "what this turn, this session and today have used",
     "status": "how the daemon and this session are",
     "queue": "what waits; /queue TEXT sends after the running turn, as Enter does",
@@ -32,6 +36,10 @@ KEYS = {
     "Alt+S": "send to the running turn",
     "Esc": "interrupt the running turn",
     "Esc Esc": "go back to an earlier message",
+    "Shift+Tab": "the next permission mode",
+    "Ctrl+T": "to-do list and background jobs",
+    "Ctrl+O": "details of tool calls, on and off",
+    "!COMMAND": "run a shell command yourself, in the session's directory",
     "Ctrl+R": "search the history",
     "Ctrl+C": "clear, then leave",
     "Ctrl+D": "leave",
@@ -90,14 +98,3 @@ def cost_rows(own: Mapping[str, Any] | None, today: Mapping[str, Any]) -> list[s
         rows += [f"turn {turn['key']}: {costs.brief(turn)}", f"session: {costs.brief(own['total'])}"]
     rows.append(f"today (UTC): {costs.brief(today['total'])}")
     return [*rows, *costs.footnotes(own or today), *costs.budgets((own or today)["budgets"], session=own is not None)]
-
-
-def answer(text: str) -> tuple[str, str] | None:
-    """An approval's answer: decision and note. `y`, `yes`; `n`, `no`, with a reason if you like. None if it is neither."""
-    word, _, note = text.strip().partition(" ")
-    match word.rstrip(",.:;").lower():
-        case "y" | "yes" if not note:
-            return "allow", ""
-        case "n" | "no":
-            return "deny", note.strip()
-    return None
