@@ -151,6 +151,8 @@ def _test(run: Run) -> None:
         raise Unclear("a condition with arithmetic")
     if any(word.opaque for word in run.args) and not re.fullmatch(r"!|-[nzedfrwxsL]|\$\S*|[\w./-]+", texts[0]):
         raise Unclear("a condition that is not plain")
+    if any(word.opaque and word.glob for word in run.args):
+        raise Unclear("a condition with a variable that may become several words")
     compared = texts[1:2] and texts[1] in ("=", "==", "!=", "-eq", "-ne", "-gt", "-lt", "-ge", "-le")
     if any(word.opaque for word in run.args[:2]) and not (texts[0][:1] == "-" or compared):
         raise Unclear("a condition that is not plain")

@@ -14,8 +14,8 @@ from agentwire.types import Access
 
 @frozen
 class Word:
-    """A word of a command's argv. `glob`: file names stand for it; `opaque`: it has a value in it that nobody knows yet; `assigns`:
-    it is written like the setting of a variable."""
+    """A word of a command's argv. `glob`: file names, or several words, stand for it; `opaque`: it has a value in it that nobody
+    knows yet; `assigns`: it is written like the setting of a variable."""
 
     text: str
     glob: bool = False

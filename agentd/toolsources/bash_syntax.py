@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from agentd.toolsources.bash_commands import assigned, meanings
 from agentd.toolsources.bash_meaning import Meaning, Word
-from agentd.toolsources.bash_words import Lexed, Piece, Token, Unclear, is_name, lex
+from agentd.toolsources.bash_places import After, Where, same
+from agentd.toolsources.bash_values import expanded
+from agentd.toolsources.bash_words import Lexed, Token, Unclear, is_name, lex
 from agentwire.types import Access
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ _LONGEST = 64 * 1024
 _COMMANDS, _DIRECTORIES, _DEPTH, _SHELLS = 50, 8, 40, 4
 _STREAMS = frozenset({"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr"})
 """Files that a redirection may name without touching any."""
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 
 
 def accesses_of(command: str, cwd: str, roots: Sequence[str], home: str) -> list[Access]:
@@ -41,33 +42,6 @@ def accesses_of(command: str, cwd: str, roots: Sequence[str], home: str) -> list
     reading = _Reading(roots=tuple(roots), home=home)
     reading.script(command, Where((os.path.realpath(cwd),)))
     return list(dict.fromkeys(reading.accesses))
-
-
-@frozen
-class Where:
-    """Directories in which the shell may be."""
-
-    cwds: tuple[str, ...]
-
-    def __or__(self, other: Where) -> Where:
-        return Where(tuple(dict.fromkeys((*self.cwds, *other.cwds))))
-
-
-@frozen
-class After:
-    """Where the shell may be when a command succeeded, and when it failed; `certain`: it is not expected to fail."""
-
-    success: Where
-    failure: Where
-    certain: bool = False
-
-    @property
-    def either(self) -> Where:
-        return self.success if self.certain else self.success | self.failure
-
-
-def _same(where: Where) -> After:
-    return After(where, where)
 
 
 @define(kw_only=True)
@@ -117,7 +91,7 @@ class _Reading:
             entered += [meaning.enters] if meaning.enters is not None else []
         if not entered:
             self.moved_only = False
-            return _same(where)
+            return same(where)
         there = Where(tuple(dict.fromkeys(entered)))
         certain = self.moved_only and all(os.access(cwd, os.X_OK) and os.path.isdir(cwd) for cwd in entered)
         return After(there, where, certain)
@@ -169,14 +143,14 @@ class _Walk:
 
     def sequence(self, nodes: Iterable[Node], where: Where, fed: str = "") -> After:
         """Commands one after another; one that runs in the background changes nothing here."""
-        after, start = _same(where), where
+        after, start = same(where), where
         for node in nodes:
             if node.is_named:
                 start = after.either
                 after = self.node(node, start, fed=fed)
                 continue
             if self.take(node) == "&":
-                after = _same(start)
+                after = same(start)
         return after
 
     def all(self, node: Node, where: Where, fed: str) -> After:
@@ -205,7 +179,7 @@ class _Walk:
                 fed = self.output_of(child)
             else:
                 self.take(child)
-        return _same(where)
+        return same(where)
 
     def output_of(self, node: Node) -> str:
         """The command whose output a pipe carries on; `?` if that is not plain."""
@@ -215,7 +189,7 @@ class _Walk:
 
     def apart(self, node: Node, where: Where, fed: str) -> After:
         self.all(node, where, fed)
-        return _same(where)
+        return same(where)
 
     def negated(self, node: Node, where: Where, fed: str) -> After:
         after = self.all(node, where, fed)
@@ -237,10 +211,7 @@ class _Walk:
                 done, other = done | after.success, after.failure
             else:
                 self.sequence([child], other, fed)
-        return _same(done | other)
-
-    def otherwise(self, node: Node, where: Where, fed: str) -> After:
-        return _same(self.sequence(node.children, where, fed).either)
+        return same(done | other)
 
     def loop(self, node: Node, where: Where, fed: str) -> After:
         """`while` and `until`: the directory must be the same in each round."""
@@ -251,7 +222,7 @@ class _Walk:
             after = self.sequence(node.children, after, fed).either | after
             if set(after.cwds) - set(where.cwds):
                 raise Unclear("a loop that changes its directory")
-        return _same(after)
+        return same(after)
 
     def each(self, node: Node, where: Where, fed: str) -> After:
         """`for`: over words as they stand there, and the body once with each of them."""
@@ -274,7 +245,7 @@ class _Walk:
             self.variables[name] = value
             everywhere |= self.node(body, everywhere, fed=fed).either
         self.variables.pop(name, None)
-        return _same(everywhere)
+        return same(everywhere)
 
     # --- simple commands ---------------------------------------------------------------------------------------------------
 
@@ -289,12 +260,12 @@ class _Walk:
             if token.text in _INPUTS:
                 fed = "?"
         if not words:
-            return _same(where)
+            return same(where)
         self.reading_names(words)
         words, unclear = assigned(words, where.cwds[0], self.reading.roots)
         for reason in unclear:
             self.reading.unclear(reason)
-        return self.reading.command(words, where, fed=fed) if words else _same(where)
+        return self.reading.command(words, where, fed=fed) if words else same(where)
 
     def around(self, node: Node, where: Where) -> str:
         """The redirections behind a group of commands; `?` if they say what it reads."""
@@ -378,28 +349,7 @@ class _Walk:
 
     def word(self, token: Token) -> Word:
         """What becomes of it, with what is known of variables."""
-        text, glob, opaque = list[str](), False, False
-        for piece in token.pieces:
-            value = self.value(piece)
-            text.append(value if value is not None else f"${piece.text}")
-            opaque |= value is None
-            glob |= piece.variable and piece.text in self.variables and self.variables[piece.text].glob
-            glob |= not piece.quoted and value is not None and any(letter in value for letter in "*?[")
-        alone = token.text in ("[", "[[")
-        return Word("".join(text), glob=glob and not alone, opaque=opaque, assigns=_ASSIGNMENT.match(token.text) is not None)
-
-    def value(self, piece: Piece) -> str | None:
-        if not piece.variable:
-            return piece.text
-        known = {"HOME": Word(self.reading.home), "PWD": self.here, **self.variables}
-        word = known.get(piece.text)
-        value = word.text if word and not word.opaque else None
-        if value is None and piece.text not in ("?", "#", "$", "!") and not is_name(piece.text):
-            raise Unclear(f"the variable {piece.text}")
-        several = not value or any(letter.isspace() for letter in value) or (word is not None and word.glob)
-        if value is not None and not piece.quoted and several:
-            raise Unclear(f"the variable {piece.text} would become several words")
-        return value
+        return expanded(token, {"HOME": Word(self.reading.home), "PWD": self.here, **self.variables})
 
 
 def _special(name: str) -> bool:
@@ -410,7 +360,7 @@ Handler = Callable[[_Walk, "Node", Where, str], After]
 
 
 def _nothing(_walk: _Walk, _node: Node, where: Where, _fed: str) -> After:
-    return _same(where)
+    return same(where)
 
 
 _HANDLERS: Mapping[str, Handler] = {
@@ -422,7 +372,7 @@ _HANDLERS: Mapping[str, Handler] = {
     "negated_command": _Walk.negated,
     "if_statement": _Walk.branch,
     "elif_clause": _Walk.branch,
-    "else_clause": _Walk.otherwise,
+    "else_clause": _Walk.all,
     "while_statement": _Walk.loop,
     "for_statement": _Walk.each,
     "do_group": _Walk.all,

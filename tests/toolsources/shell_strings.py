@@ -103,6 +103,13 @@ echo $x[$(rm x)]
 : ${x:=$(rm x)}
 true $(rm x)
 [ $(rm x) ]
+[ $x ]
+[ $x = y ]
+[ -n $x ]
+test $x -eq 1
+[[ "$x" -eq 1 ]]
+[ "$x" "$y" ]
+while read x; do [ $x = y ]; done < file
 [[ $(rm x) ]]
 [[ -v 'a[$(rm x)]' ]]
 [[ 'a[$(rm x)]' -eq 1 ]]
@@ -1060,6 +1067,8 @@ pwd && ls
 true
 which python
 test -f file && echo yes
+[ $? -eq 0 ] && echo ok
+while read -r x; do [ "$x" = y ] && echo "$x"; done < file
 [ -d sub ] && ls sub || mkdir -p sub
 [[ -f file ]] && cat file
 if [ -f package.json ]; then npm test; else echo "none"; fi
