@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 from attrs import evolve
 
-from agentd.ports import Place, Spawner, ToolContext, ToolOutcome
+from agentd.ports import Place, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentd.toolsources.arguments import structured
 from agentd.toolsources.environment import built
 from agentd.toolsources.files import changing, specs
@@ -74,7 +74,7 @@ class FileTools:
     async def refresh(self) -> None:
         """They never change."""
 
-    def specs(self) -> Sequence[Any]:
+    def specs(self) -> Sequence[ToolSpec]:
         return self._specs
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
@@ -100,7 +100,7 @@ class FileTools:
                 raise
             raise ToolError(f"{error}{await self._looked(meant, path, context.roots, context.hidden)}") from None
         if seen.known is not None:
-            self._memory.note(context.session, path, seen.known)
+            self._memory.note(_who(context), path, seen.known)
         parts: list[ResultPart] = [Text(text=seen.text)]
         if seen.media and context.blob is not None:
             kept = await context.blob(seen.picture, seen.media)
@@ -118,10 +118,10 @@ class FileTools:
         path = _planned("write", context)
         lock = self._changing.setdefault(path, trio.Lock())
         async with lock:
-            known = self._memory.get(context.session, path)
+            known = self._memory.get(_who(context), path)
             work = partial(change, path, known=known, umask=self._umask)
             done = await trio.to_thread.run_sync(work, limiter=self._threads)
-            self._memory.note(context.session, path, done.known)
+            self._memory.note(_who(context), path, done.known)
         return ToolOutcome(outcome="ok", parts=(Text(text=done.text),))
 
     async def _glob(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
@@ -159,6 +159,11 @@ def _prefix(top: str, context: ToolContext) -> str:
     if top == here:
         return ""
     return top[len(here) + 1 :] + "/" if top.startswith(f"{here}/") else top.rstrip("/") + "/"
+
+
+def _who(context: ToolContext) -> str:
+    """Whose knowledge of files counts: the session's, or without one that of the user who calls."""
+    return context.session or f"user:{context.user}"
 
 
 def _nothing(_path: str) -> bool:
