@@ -51,6 +51,7 @@ from agentwire.config import Config, ToolsConfig
 from agentwire.config_models import DEFAULT_MODELS
 from agentwire.errors import ConfigError, InvalidParams
 from agentwire.methods import StoreRestored
+from agentwire.paths import Paths
 from agentwire.types import Verdict
 
 _DAY = 86400.0
@@ -226,6 +227,8 @@ def _settings(config: Config) -> Settings:
         clean_idle=clean.idle_days * _DAY,
         clean_age=clean.age_days * _DAY,
         jobs=config.tools.jobs,
+        max_repeats=config.turn.max_repeats,
+        max_seconds=config.turn.max_seconds,
         budgets=Budgets(**asdict(config.budget)),
         values=config.values,
         warnings=config.warnings,
@@ -233,19 +236,26 @@ def _settings(config: Config) -> Settings:
 
 
 def _policy(config: Config) -> Policy:
-    """What holds for every session. What is agentd's own no tool sees, and the directory of its socket least of all."""
+    """What holds for every session. What is agentd's own no tool sees."""
     rules, sandbox, paths, home = config.permissions, config.sandbox, config.paths, os.path.expanduser("~")
-    own = (paths.data, paths.logs, paths.cache, os.path.dirname(paths.config_file), paths.runtime)
     return Policy(
         mode=rules.mode,
         rules=of_lists(rules.allow, rules.ask, rules.deny, scope="configuration", source="config.toml"),
         write=_real(sandbox.write),
         read=_real(sandbox.read),
-        hide=(*_real(own), *_real(sandbox.hide)),
+        hide=(*_real(_own(paths)), *_real(sandbox.hide)),
         network=_VERDICTS[sandbox.network],
         home=home,
         walled=sandbox.mode == "required",
     )
+
+
+def _own(paths: Paths) -> tuple[str, ...]:
+    """Directories that are agentd's alone, and its files. Not what these lie in: AGENTD_CONFIG and AGENTD_SOCKET may have put them
+    into a project, or into /tmp."""
+    directories = (paths.data, os.path.dirname(paths.history), paths.logs, paths.cache, os.path.dirname(paths.env_file))
+    runtime = (paths.runtime,) if "agentd" in os.path.basename(paths.runtime) or paths.runtime.endswith("/run") else ()
+    return (*directories, *runtime, paths.config_file, paths.socket)
 
 
 _VERDICTS: dict[str, Verdict] = {"ask": "ask", "allow": "allow", "deny": "deny"}
