@@ -66,6 +66,7 @@ def test_three_packages_whole_and_typed(wheel: Path) -> None:
     """Every module of the three packages is in the wheel, each package says that it is typed, and nothing else is there."""
     expected = {name for package, folder in PACKAGES.items() for name in sources(package, folder)}
     expected |= {f"{package}/py.typed" for package in PACKAGES}
+    expected |= {f"agentd/toolsources/sandbox/filters/{machine}.bpf" for machine in ("aarch64", "x86_64")}
     assert {name for name in names(wheel) if ".dist-info/" not in name} == expected
 
 

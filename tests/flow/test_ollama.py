@@ -51,7 +51,7 @@ def test_a_turn_with_a_tool(home: Home, models: Models) -> None:
     first, second = models.requests("take a note")
     assert first["path"] == "/api/chat"
     assert first["body"]["options"]["num_ctx"] >= 8192
-    assert [tool["function"]["name"] for tool in first["body"]["tools"]] == ["note"]
+    assert "note" in [tool["function"]["name"] for tool in first["body"]["tools"]]
     asked, told = second["body"]["messages"][-2:]
     assert asked["tool_calls"][0]["function"] == {"name": "note", "arguments": {"text": "x"}}
     assert (told["role"], told["tool_name"], told["content"]) == ("tool", "note", "noted x")
