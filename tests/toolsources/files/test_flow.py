@@ -6,13 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import trio
 from attrs import evolve
 
+from agentd.core.index import index_change
 from agentd.core.permit import Policy, of_lists
+from agentd.ports import NewEvent
 from agentd.spawn import TrioSpawner
+from agentd.store.opening import open_inline
 from agentd.toolsources.files import FileTools
-from agentwire.types import Image, Text
-from tests.fakes.house import SETTINGS, House, open_house
+from agentwire.types import Access, Image, Text, ToolCall
+from tests.core.logs import accepted, begun, created, planned, replied, started
+from tests.fakes.house import SETTINGS, House, TrioClock, open_house
 from tests.fakes.models import Ask, FakeModels, Say, count_results
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
@@ -81,3 +86,34 @@ async def test_a_picture_is_a_part_of_the_result(tmp_path: Path) -> None:
         picture = finished.parts[1]
         assert isinstance(picture, Image) and picture.media == "image/png"
         assert await house.store.get_blob(live.state.id, picture.blob, 0, 1000) == (PNG, len(PNG))
+
+
+async def test_a_call_that_is_repeated_after_a_crash_changes_nothing_twice(tmp_path: Path) -> None:
+    """The effect had happened, its outcome was lost: the turn goes on by itself, and the repeated calls leave the files alone."""
+    (tmp_path / "edited").write_text("aa\n")
+    (tmp_path / "written").write_text("new\n")
+    made = {
+        "edit": {"path": "edited", "old": "a", "new": "aa"},
+        "write": {"path": "written", "content": "new\n"},
+    }
+    calls = tuple(ToolCall(id=tool, name=tool, arguments_json=json.dumps(arguments)) for tool, arguments in made.items())
+    asked = evolve(replied("", stop="tool_calls"), parts=calls)
+    bodies: list[Any] = [evolve(created(), cwd=str(tmp_path)), accepted(1), started(), asked]
+    for call in calls:
+        target = Access(kind="write", target=str(tmp_path / made[call.name]["path"]))
+        plan = evolve(planned(call.id, effect="idempotent"), name=call.name, arguments_json=call.arguments_json, accesses=(target,))
+        bodies += [plan, begun(call.id)]
+    log = open_inline(index_change, TrioClock(), str(tmp_path / "log.db"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(log.run, lambda _events: None)
+        await log.append([NewEvent("a" * 32, "local", body) for body in bodies])
+        log.close()
+    models = FakeModels(lambda _prompt: Say(["done"]))
+    async with open_house(models, FileTools(TrioSpawner(), umask=0o022), path=str(tmp_path / "log.db")) as house:
+        await house.recover(resume=True, clean=False, grace=0)
+        await house.idle(await house.sessions.open("local", "a" * 32))
+        said = dict(zip(("edit", "write"), sorted(results(house)), strict=True))
+        assert house.events[-1].body.outcome == "done"
+    assert said["edit"][0] == "error" and "read it first" in said["edit"][1]
+    assert said["write"][0] == "ok" and "already" in said["write"][1]
+    assert (tmp_path / "edited").read_text() == "aa\n"
