@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from glob import iglob
+from itertools import islice
 
 from attrs import Factory, define, evolve, frozen
 
 from agentd.toolsources.bash_words import Unclear
 from agentwire.types import Access
+
+_NAMES = 50
+"""Files that a pattern is told to stand for, at most."""
 
 
 @frozen
@@ -64,15 +69,21 @@ class Run:
     def reads(self, words: Iterable[Word]) -> None:
         """Files that it reads: all that exist in the workspace, and whatever lies outside."""
         for word in words:
-            path = self._place(word)
-            if path is not None and (not beneath(path, self.roots) or os.path.lexists(path)):
-                self.meaning.accesses.append(Access(kind="read", target=path))
+            for path in self._places(word):
+                if not beneath(path, self.roots) or os.path.lexists(path):
+                    self.meaning.accesses.append(Access(kind="read", target=path))
 
     def writes(self, words: Iterable[Word]) -> None:
         for word in words:
-            path = self._place(word)
-            if path is not None:
-                self.meaning.accesses.append(Access(kind="write", target=path))
+            self.meaning.accesses += [Access(kind="write", target=path) for path in self._places(word)]
+
+    def _places(self, word: Word) -> Iterator[str]:
+        """The path; of a pattern the directory, and what it stands for now: a rule may be about one of these, or one a link."""
+        path = self._place(word)
+        if path is not None:
+            yield path
+        if path is not None and word.glob:
+            yield from map(self.resolve, sorted(islice(iglob(word.text, root_dir=self.cwd), _NAMES)))
 
     def _place(self, word: Word) -> str | None:
         """The path; of a pattern the directory in which its names are looked for."""

@@ -88,6 +88,14 @@ def test_the_directory_is_followed(workspace: str, command: str, reads: str) -> 
     assert reads.replace("{parent}", str(Path(workspace).parent)) in told(command, workspace)
 
 
+def test_what_a_pattern_stands_for_is_told(workspace: str) -> None:
+    """Rules may be about one of the files, and one may be a link that leads elsewhere."""
+    (Path(workspace) / "sub" / "a.key").touch()
+    (Path(workspace) / "sub" / "b").symlink_to("/root")
+    assert told("cat sub/*", workspace) == ["cat sub/*", "<W/sub", "<W/sub/a.key", "</root"]
+    assert told("rm sub/*.key", workspace) == ["rm sub/*.key", ">W/sub", ">W/sub/a.key"]
+
+
 def test_a_link_out_of_the_workspace_is_seen(workspace: str) -> None:
     """What counts is where a path leads."""
     (Path(workspace) / "out").symlink_to("/root")
