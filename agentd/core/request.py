@@ -270,11 +270,7 @@ class Request:
         error = main.error
         if len(failures) == 1 and (error.retry_after or not error.retryable):
             return error
-        said = (
-            error.message
-            if len(failures) == 1
-            else _all_said([self._failures[one] for one in self._order if one in self._failures])
-        )
+        said = error.message if len(failures) == 1 else _all_said(self._order, self._failures)
         again = self._comes_back(now) if error.retryable else None
         return type(error)(said, retry_after=again, **error.details)
 
@@ -284,6 +280,7 @@ class Request:
         return round(min(waits), 1) or None if waits else None
 
 
-def _all_said(failures: Sequence[_Failure]) -> str:
-    said = " | ".join(f"{failure.candidate}: {failure.error.message}" for failure in failures)
-    return f"none of {len(failures)} models could answer. {said}"
+def _all_said(order: Sequence[Candidate], failures: Mapping[Candidate, _Failure]) -> str:
+    """Of each model that was named; some are not worth asking after what the others said."""
+    said = " | ".join(f"{one}: {failures[one].error.message if one in failures else 'not asked any more'}" for one in order)
+    return f"none of {len(order)} models could answer. {said}"

@@ -289,6 +289,14 @@ async def test_six_attempts_at_most(autojump_clock: Clock) -> None:
     assert caught.value.retry_after == 2.0
 
 
+async def test_the_error_counts_all_that_were_named(autojump_clock: Clock) -> None:
+    """Also those that were not asked: of a provider that refuses the content no other model is."""
+    bench = Bench(Host("a", failing(Refused)), Host("b", failing(BadRequest)))
+    with pytest.raises(ProviderError, match=r"none of 3 models could answer. a/x: no \| a/y: not asked any more \| b/z: no"):
+        await bench.ask("a/x,a/y,b/z")
+    assert bench.asked == ["a1", "b1"]
+
+
 async def test_the_error_says_what_helps(autojump_clock: Clock) -> None:
     """That a server may be back tells more than that a key is wrong."""
     bench = Bench(Host("a", failing(ProviderOverloaded)), Host("b", failing(AuthFailed)))
