@@ -110,13 +110,17 @@ class AgentLoop:
         await self._tools.refresh()
         await self._permissions.prepare(live.state.user, live.state.cwd)
         while live.state.turn is not None:
-            action = decide.next_action(live.state)
+            action = decide.next_action(live.state, self._guards())
             if isinstance(action, Finish):
                 return action
             if self.suspending and isinstance(action, CallModel | AwaitApproval):
                 break
             await self._do(live, action)
         return None
+
+    def _guards(self) -> decide.Guards:
+        limits = self._settings()
+        return decide.Guards(repeats=limits.max_repeats, seconds=limits.max_seconds, now=self._clock.now())
 
     async def _do(self, live: Live, action: decide.Action) -> None:
         turn = live.state.open_turn.number

@@ -11,10 +11,10 @@ from agentd.core.answers import MAX_REJECTIONS
 from agentd.core.costs import plus
 from agentd.core.draft import Draft
 from agentd.core.prompt import continuing
-from agentd.core.state import Call, SessionState
+from agentd.core.state import Call, SessionState, Turn
 from agentd.core.tools import NOT_EXECUTED, UNKNOWN, finished
 from agentwire import events as ev
-from agentwire.errors import AgentError, InvalidAnswer, Refused, TurnLimit
+from agentwire.errors import AgentError, DeadlineExceeded, InvalidAnswer, Refused, RepeatedCalls, TurnLimit
 from agentwire.types import ErrorInfo, QueuedInput, Text, TurnOutcome
 
 MAX_RESUMES = 3
@@ -61,7 +61,20 @@ class Finish:
 Action = CallModel | TakeSteer | RunTools | SkipCalls | AwaitApproval | Finish
 
 
-def next_action(state: SessionState) -> Action:
+@frozen(kw_only=True)
+class Guards:
+    """What a turn may not do for ever; 0: it may. `repeats`: so many times in a row the same calls with the same results;
+    `seconds`: so long before its next model request. `now`: seconds since the epoch."""
+
+    repeats: int = 0
+    seconds: float = 0.0
+    now: float = 0.0
+
+
+_NONE = Guards()
+
+
+def next_action(state: SessionState, guards: Guards = _NONE) -> Action:
     """What the open turn does now."""
     turn = state.open_turn
     steers = [queued for queued in state.queue if queued.delivery == "steer"]
@@ -77,11 +90,24 @@ def next_action(state: SessionState) -> Action:
         return Finish("failed", Refused("the model refused to answer this"))
     if turn.stop in ("end", "length") and not turn.steered:
         return Finish("done")
+    error = _limit(turn, guards)
+    return Finish("failed", error) if error else CallModel()
+
+
+def _limit(turn: Turn, guards: Guards) -> AgentError | None:
+    """Why the turn makes no further model request."""
     if turn.steps >= turn.max_steps:
-        return Finish(
-            "failed", TurnLimit(f"the turn reached its limit of {turn.max_steps} model requests; ask to go on, or raise the limit")
+        return TurnLimit(f"the turn reached its limit of {turn.max_steps} model requests; ask to go on, or raise the limit")
+    if guards.repeats and turn.repeated + 1 >= guards.repeats and turn.said:
+        return RepeatedCalls(
+            f"the model made the same tool calls with the same results {turn.repeated + 1} times in a row; tell it what to do "
+            "differently (turn.max_repeats sets the limit)"
         )
-    return CallModel()
+    if guards.seconds and guards.now - turn.began_at - turn.waited > guards.seconds:
+        return DeadlineExceeded(
+            f"the turn took longer than its {guards.seconds:g} s; ask to go on, or raise the limit (turn.max_seconds)"
+        )
+    return None
 
 
 def describe(error: AgentError) -> ErrorInfo:

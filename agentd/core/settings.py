@@ -16,7 +16,7 @@ class Settings:
     """Times in seconds. `model` and `max_steps` hold where neither request nor session says more.
 
     `unload_after`: idle sessions leave memory. `clean_idle`, `clean_age`: idle or old sessions are deleted, 0 for never. `jobs`:
-    how many of a session may run at once.
+    how many of a session may run at once. `max_repeats`, `max_seconds`: see `decide.Guards`.
     """
 
     model: str
@@ -27,6 +27,8 @@ class Settings:
     clean_idle: float = 0.0
     clean_age: float = 0.0
     jobs: int = 8
+    max_repeats: int = 0
+    max_seconds: float = 0.0
     budgets: Budgets = Factory(Budgets)
     values: tuple[ConfigValue, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -14,14 +14,12 @@ from typing import Any
 from attrs import asdict, define, evolve, field
 
 from agentd.core.costs import plus
+from agentd.core.turn import Call as Call
+from agentd.core.turn import Turn as Turn
 from agentd.ports import Message
 from agentwire import events as ev
 from agentwire.types import (
-    Access,
-    CallOutcome,
     Cut,
-    Decision,
-    Effect,
     InputPart,
     JobInfo,
     ModeChoice,
@@ -29,80 +27,21 @@ from agentwire.types import (
     PendingApproval,
     Preferences,
     QueuedInput,
-    ResultPart,
     Rule,
     SessionInfo,
     SessionSettings,
     SessionStatus,
-    StopReason,
     Text,
     Todo,
-    ToolResult,
     Usage,
 )
 
-STATE_VERSION = "5"
+STATE_VERSION = "6"
 """Part of every snapshot's code version: raise it when a field below changes its meaning."""
 
 TITLE_LENGTH = 60
 OLD_JOBS = 50
 """Jobs that are remembered after their end, the newest of them."""
-
-
-@define
-class Call:
-    """One tool call of the newest reply and how far it has come."""
-
-    id: str
-    name: str
-    arguments_json: str
-    arguments_hash: str
-    effect: Effect
-    accesses: tuple[Access, ...] = ()
-    started: bool = False
-    approval: PendingApproval | None = None
-    decision: Decision | None = None
-    decided_by: str = ""
-    note: str = ""
-    outcome: CallOutcome | None = None
-    parts: tuple[ResultPart, ...] = ()
-
-    @property
-    def awaits_answer(self) -> bool:
-        return self.outcome is None and self.approval is not None and self.decision is None
-
-
-@define
-class Turn:
-    """The open turn. `steps` counts replies so far; `restarts` the seams since the last whole reply; `rejections` the answers that
-    did not follow `schema`. `began_at`: seconds since the epoch; `waited`: seconds of them for people. `repeated`: steps in a row
-    that made the same calls with the same results as the one before; `said`: a digest of these."""
-
-    number: int
-    input: int
-    model: str
-    interactive: bool
-    max_steps: int
-    steps: int = 0
-    stop: StopReason | None = None
-    restarts: int = 0
-    resumes: int = 0
-    denials: int = 0
-    steered: bool = False
-    schema: dict[str, Any] | None = None
-    max_cost: float = 0.0
-    rejections: int = 0
-    began_at: float = 0.0
-    waited: float = 0.0
-    repeated: int = 0
-    said: str = ""
-    usage: Usage = Usage()
-    cost: float | None = None
-    calls: dict[str, Call] = field(factory=dict)
-
-    @property
-    def open_calls(self) -> list[Call]:
-        return [call for call in self.calls.values() if call.outcome is None]
 
 
 @define
@@ -258,7 +197,7 @@ def _accepted(state: SessionState, body: ev.InputAccepted, _: ev.Event) -> None:
     state.queue.insert(place, queued)
 
 
-def _turn_started(state: SessionState, body: ev.TurnStarted, _: ev.Event) -> None:
+def _turn_started(state: SessionState, body: ev.TurnStarted, event: ev.Event) -> None:
     queued = state.take(body.input)
     state.turns = body.turn
     state.turn = Turn(
@@ -269,17 +208,22 @@ def _turn_started(state: SessionState, body: ev.TurnStarted, _: ev.Event) -> Non
         queued.max_steps,
         schema=queued.schema,
         max_cost=queued.max_cost,
+        began_at=event.at,
     )
     state.messages.append(Message("user", queued.parts))
 
 
-def _turn_resumed(state: SessionState, body: ev.TurnResumed, _: ev.Event) -> None:
-    state.open_turn.resumes = body.resumes
+def _turn_resumed(state: SessionState, body: ev.TurnResumed, event: ev.Event) -> None:
+    turn = state.open_turn
+    turn.resumes = body.resumes
+    if not turn.asked_at:  # while no daemon ran
+        turn.waited += event.at - state.updated_at
 
 
 def _steered(state: SessionState, body: ev.InputSteered, _: ev.Event) -> None:
     state.messages.append(Message("user", state.take(body.input).parts))
-    state.open_turn.steered = True
+    turn = state.open_turn
+    turn.steered, turn.repeated, turn.said = True, 0, ""
 
 
 def _replied(state: SessionState, body: ev.AssistantMessage, _: ev.Event) -> None:
@@ -323,7 +267,7 @@ def _planned(state: SessionState, body: ev.ToolPlanned, _: ev.Event) -> None:
     state.open_turn.calls[body.call] = call
 
 
-def _approval_requested(state: SessionState, body: ev.ApprovalRequested, _: ev.Event) -> None:
+def _approval_requested(state: SessionState, body: ev.ApprovalRequested, event: ev.Event) -> None:
     state.open_turn.calls[body.call].approval = PendingApproval(
         call=body.call,
         name=body.name,
@@ -334,30 +278,30 @@ def _approval_requested(state: SessionState, body: ev.ApprovalRequested, _: ev.E
         why=body.why,
         proposes=body.proposes,
     )
+    state.open_turn.wait(event.at)
 
 
-def _approval_answered(state: SessionState, body: ev.ApprovalAnswered, _: ev.Event) -> None:
+def _approval_answered(state: SessionState, body: ev.ApprovalAnswered, event: ev.Event) -> None:
     call = state.turn.calls.get(body.call) if state.turn else None
     if call is not None and call.awaits_answer:  # an answer that came too late changes nothing
         call.decision, call.decided_by, call.note = body.decision, body.by, body.note
+        state.open_turn.wait(event.at)
 
 
 def _tool_started(state: SessionState, body: ev.ToolStarted, _: ev.Event) -> None:
     state.open_turn.calls[body.call].started = True
 
 
-def _tool_finished(state: SessionState, body: ev.ToolFinished, _: ev.Event) -> None:
+def _tool_finished(state: SessionState, body: ev.ToolFinished, event: ev.Event) -> None:
     turn = state.open_turn
     call = turn.calls[body.call]
     call.outcome, call.parts = body.outcome, body.parts
     turn.denials += body.outcome == "denied"
     asked = state.messages[-1].calls  # a call may be refused before the next one of its reply is even planned
     if len(turn.calls) == len(asked) and not turn.open_calls:
-        state.messages.append(Message("tool", tuple(_result(call) for call in turn.calls.values())))
-
-
-def _result(call: Call) -> ToolResult:
-    return ToolResult(call=call.id, parts=call.parts, is_error=call.outcome != "ok")
+        state.messages.append(Message("tool", turn.end_step()))
+    if turn.asked_at:
+        turn.wait(event.at)
 
 
 def _turn_finished(state: SessionState, _body: ev.TurnFinished, _: ev.Event) -> None:

@@ -162,6 +162,12 @@ class TurnLimit(AgentError):
     exit_code = 53
 
 
+class RepeatedCalls(TurnLimit):
+    """The model made the same calls with the same results again and again."""
+
+    code = "repeated_calls"
+
+
 class InvalidAnswer(AgentError):
     """The model's answer does not follow the JSON schema that was given, also after it was asked again."""
 

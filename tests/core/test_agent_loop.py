@@ -298,3 +298,35 @@ async def test_two_turns_never_run_in_one_session(autojump_clock: trio.testing.M
         accepted = [event.body.input for event in house.events if event.kind == "input_accepted"]
         began = [event.body.input for event in house.events if event.kind == "turn_started"]
         assert began == accepted == list(range(1, 11))
+
+
+async def test_a_model_that_goes_in_circles_is_stopped_and_the_session_stays_usable(autojump_clock: trio.testing.MockClock) -> None:
+    """It is told before; the next turn begins anew."""
+    tools = FakeTools([spec("look")])
+    models = FakeModels(lambda prompt: Say(["ok"]) if "stop" in str(prompt.messages) else Ask([("look", "{}")]))
+    async with open_house(models, tools, settings=evolve(SETTINGS, max_repeats=4)) as house:
+        live = await house.create()
+        await house.prompt(live, "go")
+        await house.idle(live)
+        assert house.events[-1].body.error.code == "repeated_calls" and len(tools.calls) == 4
+        await house.prompt(live, "stop")
+        await house.idle(live)
+        assert house.events[-1].body.outcome == "done"
+
+
+async def test_results_are_in_the_order_of_their_calls(autojump_clock: trio.testing.MockClock) -> None:
+    """Whichever is over first: they run at the same time."""
+    gates = {name: trio.Event() for name in ("a", "b", "c")}
+    tools = FakeTools([spec(name) for name in gates], results={name: [name] for name in gates}, gates=gates)
+    models = FakeModels(in_turn(Ask([(name, "{}") for name in gates]), Say(["ok"])))
+    async with open_house(models, tools) as house:
+        live = await house.create()
+        await house.prompt(live, "go")
+        for name in ("c", "a", "b"):
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(tools.calls) == 3
+            gates[name].set()
+        await house.idle(live)
+        assert [call.split("-")[-1] for call in tools.ended] == ["2", "0", "1"]
+        (results,) = [message for message in live.state.messages if message.role == "tool"]
+        assert [part.parts[0].text for part in results.parts] == ["a", "b", "c"]  # type: ignore[union-attr]

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from agentd.core import decide
-from agentd.core.decide import AwaitApproval, CallModel, Finish, RunTools, SkipCalls, TakeSteer
+from agentd.core.decide import AwaitApproval, CallModel, Finish, Guards, RunTools, SkipCalls, TakeSteer
 from agentd.core.draft import Draft
+from agentd.core.state import SessionState
 from agentd.ports import PartStart, PartText, Spent
 from agentwire import events as ev
-from agentwire.types import Usage
+from agentwire.types import ToolResult, Usage
 from tests.core.logs import accepted, answered, asked, begun, created, ended, planned, replied, started, state_of
 
 OPEN = (created(), accepted(1, max_steps=2), started())
 ONE_CALL = (*OPEN, replied("", stop="tool_calls", calls=("c0",)), planned("c0"))
 TWO_CALLS = (*OPEN, replied("", stop="tool_calls", calls=("c0", "c1")), planned("c0"), planned("c1"))
+LONG = (created(), accepted(1, max_steps=50), started())
 STEER = accepted(2, "wait", delivery="steer")
 
 
@@ -165,3 +167,49 @@ def test_a_suspended_turn_stays_open() -> None:
     """A stop in good order keeps the partial text, marks an effect in doubt, and does not finish the turn."""
     assert kinds(decide.suspend_turn(state_of(*OPEN), half_reply())) == ["assistant_message"]
     assert kinds(decide.suspend_turn(state_of(*ONE_CALL, begun("c0")), None)) == ["tool_finished"]
+
+
+def step(number: int, text: str = "seen") -> tuple[Any, ...]:
+    """A reply with one call, and its result."""
+    call = f"c{number}"
+    return replied("", step=number, stop="tool_calls", calls=(call,)), planned(call), begun(call), ended(call, text)
+
+
+def notes(state: SessionState) -> list[bool]:
+    """For each result, whether the model is told that it goes in circles."""
+    results = [part for message in state.messages for part in message.parts if isinstance(part, ToolResult)]
+    return ["will not help" in part.parts[-1].text for part in results]  # type: ignore[union-attr]
+
+
+def test_a_model_in_circles_is_told_and_then_stopped() -> None:
+    """From the third time on; a result that differs, or a word of the user's, begins anew."""
+    same = [*LONG, *(body for number in range(4) for body in step(number))]
+    state = state_of(*same)
+    assert notes(state) == [False, False, True, True] and decide.next_action(state, Guards(repeats=5)) == CallModel()
+    end = decide.next_action(state, Guards(repeats=4))
+    assert isinstance(end, Finish) and end.error is not None and end.error.code == "repeated_calls" and end.error.exit_code == 53
+    assert decide.next_action(state, Guards()) == CallModel()
+    other = state_of(*LONG, *step(0), *step(1), *step(2, "something else"), *step(3, "something else"))
+    assert notes(other) == [False] * 4 and decide.next_action(other, Guards(repeats=3)) == CallModel()
+    steered = state_of(*same[:-4], STEER, ev.InputSteered(turn=1, input=2), *same[-4:])
+    assert notes(steered) == [False, False, True, False] and decide.next_action(steered, Guards(repeats=3)) == CallModel()
+
+
+def test_one_call_alone_is_no_circle() -> None:
+    """Not even where the limit is one: the first request comes before any call."""
+    assert decide.next_action(state_of(*OPEN), Guards(repeats=1)) == CallModel()
+
+
+def test_a_turn_has_its_time_without_that_of_people_and_of_stops() -> None:
+    """In these logs a second passes with each event: what a question was open for, and how long no daemon ran, does not count."""
+    worked = state_of(*OPEN, *step(0))
+    began = worked.open_turn.began_at
+    assert decide.next_action(worked, Guards(seconds=10, now=began + 10)) == CallModel()
+    late = decide.next_action(worked, Guards(seconds=10, now=began + 10.5))
+    assert isinstance(late, Finish) and late.error is not None and late.error.code == "deadline_exceeded"
+    waited = state_of(*OPEN, *step(0)[:2], asked("c0"), answered("c0", "allow"), begun("c0"), ended("c0"))
+    assert (waited.open_turn.waited, waited.open_turn.asked_at) == (1.0, 0.0)
+    assert decide.next_action(waited, Guards(seconds=10, now=began + 11)) == CallModel()
+    assert state_of(*OPEN, ev.TurnResumed(turn=1, resumes=1)).open_turn.waited == 1.0
+    asked_twice = state_of(*OPEN, *step(0)[:2], asked("c0"), ev.TurnResumed(turn=1, resumes=1), ended("c0", outcome="skipped"))
+    assert asked_twice.open_turn.waited == 2.0

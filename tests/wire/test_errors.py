@@ -56,6 +56,7 @@ def test_exit_codes_are_those_of_the_conventions() -> None:
         "denied": 4,
         "invalid_params": 2,
         "tool_error": 54,
+        "repeated_calls": 53,
         "sandbox_unavailable": 44,
         "turn_limit": 53,
         "unauthorized": 41,
