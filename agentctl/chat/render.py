@@ -86,8 +86,13 @@ def sources(parts: Sequence[Mapping[str, Any]]) -> list[Line]:
 
 
 def text_of(parts: Sequence[Mapping[str, Any]]) -> str:
-    """The text of an input's or result's parts; of a blob its beginning, of an image or file its name."""
-    return "\n".join(str(part.get("text", part.get("head", attached(part)))) for part in parts)
+    """The text of an input's or result's parts; of a blob its beginning and end, of an image or file its name."""
+    return "\n".join(str(part["text"]) if "text" in part else _ends(part) or attached(part) for part in parts)
+
+
+def _ends(part: Mapping[str, Any]) -> str:
+    head, tail = part.get("head", ""), part.get("tail", "")
+    return f"{head}\n… {part['bytes']:,} bytes in all …\n{tail}" if tail else head
 
 
 def attached(part: Mapping[str, Any]) -> str:
