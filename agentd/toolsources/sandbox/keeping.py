@@ -61,7 +61,7 @@ class Keeping:
                 self._hold(path, over)
             return [path]
         try:
-            if os.path.isdir(parent) and os.listdir(root):
+            if os.path.isdir(parent) and not _is_empty(root):
                 os.mkdir(path)
                 self._hold(path, over)
                 return [path]
@@ -80,6 +80,11 @@ class Keeping:
             del self._made[path]
             with suppress(OSError):  # somebody outside has put something there: it is theirs
                 os.rmdir(path)
+
+
+def _is_empty(directory: str) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None
 
 
 def put_aside(path: str) -> None:

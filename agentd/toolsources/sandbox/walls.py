@@ -89,7 +89,7 @@ def _is_needed(mount: Mount, made: dict[str, Kind], look: Look, *, own: bool) ->
         return False
     exists = bool(mount.source) or mount.kind == "scratch" or bool(look(mount.path))
     if exists and (needed or mount.kind == "hide"):  # what lies in something hidden is so, too, where there is nothing to cover
-        made[mount.path] = mount.kind
+        made[mount.path] = "scratch" if mount.kind == "write" and mount.source else mount.kind  # what is the user's is not in it
     return needed and exists
 
 

@@ -13,7 +13,7 @@ from agentd.toolsources.sandbox.walls import command, parents, pins, visible
 
 DIRECTORIES = """
     / /usr /ws /ws/.git /ws/.git/hooks /ws/secret /ws/secret/shown /other /home /home/u /home/u/.ssh /home/u/.local/bin
-    /home/u/.npm/bin
+    /home/u/.npm/bin /home/u/.cache/pip
 """.split()  # noqa: SIM905
 GROUND = Ground(
     home="/home/u",
@@ -92,6 +92,17 @@ def test_home_is_scratch_but_for_tools() -> None:
         ("write", "/home/u/.cache"),
         ("read", "/home/u/.local/bin"),
     ]
+
+
+def test_the_users_own_cache_if_it_is_asked_for() -> None:
+    """It is seen in the place of the sandbox's."""
+    assert ("read", "/home/u/.cache/pip") in kinds(Sandbox(read=("/home/u/.cache/pip",)), GROUND)
+
+
+def test_the_whole_machine_to_be_read() -> None:
+    """Who was allowed to read everything sees it, but neither secrets nor another /etc."""
+    words = text(Sandbox(read=("/",), write=("/ws",)))
+    assert words.index("--ro-bind / /") < words.index("--bind /ws /ws") < words.index("--tmpfs /home/u/.ssh")
 
 
 @pytest.mark.parametrize("workspace", ["/home/u", "/home"])
