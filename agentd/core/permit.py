@@ -263,15 +263,16 @@ def walls(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Sandbox
         return None
     accesses = _outside(policy, accesses)
     network = spec.network or any(access.kind == "network" for access in accesses)
+    kept_back = _kept_back(policy, accesses)
+    unseen = tuple(path for kind, path in kept_back if kind == "read")
     if policy.mode == "bypass":
-        return Sandbox(whole=True, network=True)
-    denied = [_rules.literal_path(rule.rule, policy.cwd, policy.home) for rule in policy.rules if rule.verdict == "deny"]
-    hide = (*policy.hide, *(path for kind, path in filter(None, denied) if kind == "read"))
+        return Sandbox(whole=True, network=True, hide=unseen)
+    hide = (*policy.hide, *unseen)
     if policy.mode == "plan":
         return Sandbox(read=(*policy.roots, *policy.write, *policy.read), hide=hide, network=network)
     agreed = tuple(access.target for access in accesses if access.kind == "write" and not _beneath(access.target, policy.roots))
     keep = tuple(f"{root}/{name}" for root in policy.roots for name in PROTECTED)
-    keep += tuple(path for kind, path in filter(None, denied) if kind == "write")
+    keep += tuple(path for kind, path in kept_back if kind == "write")
     shown = tuple(access.target for access in accesses if access.kind == "read")
     return Sandbox(
         write=(*policy.roots, *policy.write, *agreed),
@@ -280,3 +281,18 @@ def walls(policy: Policy, spec: ToolSpec, accesses: Sequence[Access]) -> Sandbox
         keep=keep,
         network=network,
     )
+
+
+def _kept_back(policy: Policy, accesses: Sequence[Access]) -> list[tuple[str, str]]:
+    """(kind, path) of what rules forbid, and of what they want to be asked about and nobody was."""
+    found = [(rule.verdict, _rules.literal_path(rule.rule, policy.cwd, policy.home)) for rule in policy.rules]
+    return [
+        about
+        for verdict, about in found
+        if about is not None
+        and (verdict == "deny" or (verdict == "ask" and policy.mode != "bypass" and not _agreed(accesses, *about)))
+    ]
+
+
+def _agreed(accesses: Sequence[Access], kind: str, path: str) -> bool:
+    return any(access.kind == kind and _beneath(access.target, (path,)) for access in accesses)

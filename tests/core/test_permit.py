@@ -202,12 +202,21 @@ def test_walls() -> None:
     assert sandbox.keep == ("/work/.git/hooks", "/work/.agentd", "/work/lock")
 
 
+def test_walls_around_what_nobody_was_asked_about() -> None:
+    """A rule that wants a question is one for what a command looks through, too; what was agreed to is there."""
+    policy = evolve(WORK, rules=of_lists(ask=["read(./secret/**)"], scope="user"))
+    closed, opened = (walls(policy, spec("shell"), some) for some in ([shell("grep", "x")], [told("read", "/work/secret/a")]))
+    assert closed is not None and "/work/secret" in closed.hide
+    assert opened is not None and "/work/secret" not in opened.hide
+
+
 def test_walls_of_modes() -> None:
     """In plan nothing is written; in bypass everything is there; switched off there are none."""
     plan = walls(evolve(WORK, mode="plan"), spec("shell"), [told("network", "*")])
     assert plan is not None and plan.write == () and plan.read == ("/work", "/cache", "/data") and plan.network
-    bypass = walls(evolve(WORK, mode="bypass"), spec("shell"), [])
-    assert bypass is not None and bypass.whole
+    rules = of_lists(deny=["read(~/.ssh/**)"], ask=["read(./a)"], scope="user")
+    bypass = walls(evolve(WORK, mode="bypass", rules=rules), spec("shell"), [])
+    assert bypass is not None and bypass.whole and bypass.hide == ("/home/ann/.ssh",)
     assert walls(evolve(WORK, walled=False), spec("shell"), []) is None
 
 
