@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentd.core.permit import Judgement, Policy, decide, of_lists
 from agentd.ports import ToolSpec
+from agentd.toolsources.bash_meaning import names
 from agentd.toolsources.bash_syntax import accesses_of
 from tests.toolsources.shell_strings import HOSTILE, ORDINARY, RULES
 
@@ -180,3 +183,74 @@ def test_what_is_proposed_for_a_command(workspace: str) -> None:
     rules = judged("fly 'it is \"*\"' | swim", workspace).proposes
     assert judged("fly 'it is \"*\"' | swim", workspace, *rules).verdict == "allow"
     assert judged("fly 'it is \"x\"' | swim", workspace, *rules).verdict == "ask"
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "-c",
+            "-e",
+            "-n",
+            "-x",
+            "-C",
+            "--",
+            "-",
+            "x",
+            "/etc",
+            "*",
+            "-exec",
+            "{}",
+            ";",
+            "'s/a/b/'",
+            "p",
+            "=",
+            "a=b",
+            "-o",
+            "-i",
+            "-m",
+        ),
+        *(
+            "'a b'",
+            "\\;",
+            "+",
+            "5",
+            "''",
+            '"$x"',
+            "$x",
+            "..",
+            "~",
+            "]",
+            "-t",
+            "status",
+            "set",
+            "--output=x",
+            "<<E",
+            ">",
+            "|",
+            "(",
+            "\n",
+        ),
+    ]
+)
+PROGRAMS = st.sampled_from(
+    sorted(
+        names(
+            """
+            git find sed awk xargs tar make python npm env timeout cd test [ [[ printf cp rm dd sort jq node date bash npx rg export
+            read set time nice sudo eval gcc go cargo uv chmod hostname uniq
+            """
+        )
+    )
+)
+
+
+@given(text=st.one_of(st.text(max_size=40), st.text("ab \n\t'\"\\$(){}[]|&;<>#*?~=-`!/.E0", max_size=40)))
+def test_any_text_is_read(text: str) -> None:
+    """Whatever it is, something is told, or that it is unclear."""
+    accesses_of(text, "/w", ("/w",), HOME)
+
+
+@given(program=PROGRAMS, pieces=st.lists(PIECES, max_size=5))
+def test_any_arguments_are_read(program: str, pieces: list[str]) -> None:
+    """Also those that no program takes."""
+    accesses_of(" ".join([program, *pieces]), "/w", ("/w",), HOME)
