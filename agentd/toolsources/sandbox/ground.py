@@ -85,7 +85,8 @@ class Mount:
 
 @frozen(kw_only=True)
 class Ground:
-    """`links`: symbolic links to make. `secrets`, `startup`: only for whoever sees the whole of `home`. `root`: we are."""
+    """`links`: symbolic links to make. `secrets`, `startup`: only for whoever sees the whole of `home`. `root`: we are, with all of
+    its rights."""
 
     home: str
     mounts: tuple[Mount, ...] = ()
@@ -123,8 +124,17 @@ def survey(home: str, cache: str) -> Ground:
         links=links,
         secrets=tuple(map(os.path.realpath, _there(real, SECRETS))),
         startup=tuple(map(os.path.realpath, _there(real, STARTUP))),
-        root=os.geteuid() == 0,
+        root=os.geteuid() == 0 and _may_make_namespaces(),
     )
+
+
+def _may_make_namespaces() -> bool:
+    """Whether we have CAP_SYS_ADMIN (21): root in a container has not, and needs a user namespace like everybody else."""
+    with suppress(OSError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> 21 & 1)
+    return False
 
 
 def furnish(cache: str) -> None:
