@@ -125,7 +125,8 @@ REPORTS = {"text": Report, "answer": AnswerReport, "json": JsonReport, "stream-j
 
 
 class Wanted(NamedTuple):
-    """What is asked: the prompt and all that goes with it. `fallback`: models with commas between."""
+    """What is asked: the prompt and all that goes with it. `fallback`: models with commas between. `rules`: verdicts and permission
+    rules that the session gets."""
 
     prompt: str
     attached: Sequence[Attachment] = ()
@@ -134,6 +135,8 @@ class Wanted(NamedTuple):
     max_steps: int = 0
     schema: Mapping[str, Any] | None = None
     max_cost: float = 0.0
+    mode: str = ""
+    rules: Sequence[tuple[str, str]] = ()
 
     def models(self, default: str) -> str:
         """For the daemon; empty: whatever it asks by itself. `default`: what that would be."""
@@ -158,6 +161,7 @@ class Run:
             try:
                 greet(link.client.initialized, self._out)
                 model = self._choose(link, wanted, continue_last=continue_last, session=session)
+                self._permit(link, wanted)
                 self._prompt(link, wanted, model)
                 code, error = self._follow(link)
             finally:
@@ -186,6 +190,12 @@ class Run:
         self._report.begin(info["id"], model or info["model"])
         link.watch(info["id"])
         return model
+
+    def _permit(self, link: Link, wanted: Wanted) -> None:
+        if wanted.mode:
+            link.call("session/set", {"session": self._session, "preferences": {"mode": wanted.mode}})
+        for verdict, rule in wanted.rules:
+            link.call("permission/add", {"session": self._session, "rule": rule, "verdict": verdict})
 
     def _prompt(self, link: Link, wanted: Wanted, model: str) -> None:
         for attachment in wanted.attached:
@@ -294,4 +304,7 @@ def _denials(count: int, result: TurnResult) -> str:
     names = ", ".join(dict.fromkeys(call["tool_name"] for call in result.denials))
     calls = "a tool call was" if count == 1 else f"{count} tool calls were"
     which = f" ({names})" if names else ""
-    return f"{calls} denied{which}: nobody is asked during a run, and the permissions do not allow it; change them, or use the chat"
+    why = next((denial["reason"].removeprefix("denied: ") for denial in result.denials if denial["reason"]), "")
+    return (
+        f"{calls} denied{which}{': ' * bool(why)}{why}. Allow it with --allow RULE or `agentctl permission add`, or use the chat."
+    )

@@ -14,7 +14,7 @@ from os.path import commonprefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from agentwire.errors import AgentError
@@ -151,7 +151,7 @@ class TurnResult:
         elif kind == "tool_planned":
             self._planned[data["call"]] = data
         elif kind == "tool_finished" and data["outcome"] == "denied":
-            self._denied(self._planned.get(data["call"], data))
+            self._denied(self._planned.get(data["call"], data), data.get("parts", ()))
         elif kind == "turn_finished":
             self.finished = data
 
@@ -161,11 +161,12 @@ class TurnResult:
             self.text = self.text + text if self._continues else text
         self._continues = data["stop"] == "interrupted"
 
-    def _denied(self, call: Mapping[str, Any]) -> None:
+    def _denied(self, call: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> None:
         arguments: Any = call.get("arguments_json", "")
         with suppress(ValueError):  # if the model wrote no JSON, its own words are shown
             arguments = json.loads(arguments)
-        self.denials.append({"tool_name": call.get("name", ""), "tool_use_id": call["call"], "tool_input": arguments})
+        denial = {"tool_name": call.get("name", ""), "tool_use_id": call["call"], "tool_input": arguments}
+        self.denials.append({**denial, "reason": "".join(str(part.get("text", "")) for part in parts)})
 
 
 def failure(finished: Mapping[str, Any]) -> AgentError | None:

@@ -22,6 +22,7 @@ agentctl run "what does this repository do?"
 git diff | agentctl run "review this"
 agentctl run -c "and in one sentence?"
 agentctl run --output-format json "2 + 2" | jq -r .result
+agentctl run --allow "shell(npm ci)" "update the packages"
 agentctl run --attach chart.png "what does it show?"
 agentctl run --json-schema person.json "who wrote Faust?" | jq .name
 agentctl run -- -1 times -1?"""
@@ -47,6 +48,14 @@ def parser() -> ArgumentParser:
     made.add_argument(
         "--max-budget", type=arguments.dollars, metavar="USD", default=0.0, help="US dollars this turn may cost (exit 6)"
     )
+    made.add_argument(
+        "--mode",
+        choices=("default", "accept-edits", "plan", "dont-ask", "bypass"),
+        default="",
+        help="the session's permission mode from now on; nobody is asked during a run: what would ask is denied (exit 4)",
+    )
+    made.add_argument("--allow", metavar="RULE", action="append", default=[], help="a permission rule for the session; repeatable")
+    made.add_argument("--deny", metavar="RULE", action="append", default=[], help="the same, and it is stronger; repeatable")
     made.add_argument(
         "--attach",
         metavar="FILE",
@@ -78,6 +87,8 @@ def main(paths: Paths, args: Namespace) -> int:
         max_steps=getattr(args, "max_turns", 0),
         schema=schema,
         max_cost=getattr(args, "max_budget", 0.0),
+        mode=getattr(args, "mode", ""),
+        rules=[(verdict, rule) for verdict in ("deny", "allow") for rule in getattr(args, verdict, [])],
     )
     return Run(paths, out, report).perform(wanted, continue_last=args.continue_last, session=args.session)
 

@@ -123,14 +123,16 @@ def test_denied_call(home: Path) -> None:
     turn: list[Act] = [Say("I write."), *denied("write"), Say("I could not."), Finish(denials=1)]
     answer, _ = run(home, turn, "hi")
     assert (answer.code, answer.out) == (4, "I write.\nI could not.\n")
-    assert "a tool call was denied (write)" in answer.err
+    assert "a tool call was denied (write): no rule allows it. Allow it with --allow RULE" in answer.err
 
 
 def test_denied_call_as_json(home: Path) -> None:
     """Not an error, but a list of what was denied."""
     answer, _ = run(home, [*denied("write"), Say("no"), Finish(denials=1)], "hi", "--output-format", "json")
     assert (answer.code, answer.document["is_error"]) == (4, False)
-    assert answer.document["permission_denials"] == [{"tool_name": "write", "tool_use_id": "c1", "tool_input": {"path": "x"}}]
+    assert answer.document["permission_denials"] == [
+        {"tool_name": "write", "tool_use_id": "c1", "tool_input": {"path": "x"}, "reason": "denied: no rule allows it"}
+    ]
 
 
 def test_interrupted_turn(home: Path) -> None:
@@ -264,6 +266,21 @@ def test_new_session_takes_what_tools_need(home: Path) -> None:
     assert created["environment"]["VIRTUAL_ENV"] == "/venv"
     assert "sk-secret" not in str(daemon.requests)
     assert (prompted["interactive"], prompted["max_steps"], prompted["max_cost"]) == (False, 3, 0.25)
+
+
+def test_permissions_for_a_run(home: Path) -> None:
+    """The mode and the rules are the session's before the prompt is sent."""
+    answers: dict[str, Any] = {"session/set": {"preferences": {}, "variables": {}}, "permission/add": {}}
+    rules = ["--allow", "shell(make *)", "--allow", "read", "--deny", "fetch"]
+    answer, daemon = run(home, HELLO, "hi", "--mode", "plan", *rules, answers=answers)
+    assert answer.code == 0
+    (chosen,) = daemon.asked("session/set")
+    assert chosen["preferences"] == {"mode": "plan"}
+    added = [(asked["verdict"], asked["rule"], asked["session"]) for asked in daemon.asked("permission/add")]
+    session = chosen["session"]
+    assert added == [("deny", "fetch", session), ("allow", "shell(make *)", session), ("allow", "read", session)]
+    order = [method for method, _ in daemon.requests]
+    assert order.index("permission/add") < order.index("session/prompt")
 
 
 def test_different_environment_is_one_warning(home: Path) -> None:

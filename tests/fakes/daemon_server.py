@@ -110,7 +110,7 @@ def denied(name: str) -> list[Act]:
     return [
         Message("tool_calls"),
         Log("tool_planned", call),
-        Log("tool_finished", {"call": "c1", "outcome": "denied", "parts": []}),
+        Log("tool_finished", {"call": "c1", "outcome": "denied", "parts": [{"kind": "text", "text": "denied: no rule allows it"}]}),
     ]
 
 
