@@ -53,7 +53,8 @@ class PermissionMethods:
 
     async def _list(self, caller: Caller, params: tm.PermissionContext) -> tm.RuleList:
         policy, _, project = await self._policy(caller, params)
-        rules = (*policy.rules, *READING_COMMANDS, *BUILT_IN, *(FILE_COMMANDS if policy.mode == "accept-edits" else ()))
+        rules = (*policy.rules, *READING_COMMANDS, *(BUILT_IN if policy.mode != "plan" else ()))
+        rules += FILE_COMMANDS if policy.mode == "accept-edits" else ()
         waiting = project is not None and len(project.counting(self._trusted(caller, project))) < len(project.rules)
         return tm.RuleList(
             rules=tuple(sorted(rules, key=lambda rule: (_STRENGTH[rule.verdict], _NEAREST[rule.scope]))),

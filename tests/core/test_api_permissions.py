@@ -83,6 +83,20 @@ async def test_rules_of_the_user_and_of_a_session(autojump_clock: trio.testing.M
         assert {one.scope for one in other.rules} == {"built-in", "configuration"}
 
 
+async def test_built_in_rules_are_those_of_the_mode(autojump_clock: trio.testing.MockClock) -> None:
+    """Fewer in plan, more in accept-edits."""
+    async with open_house(waiting_model(), tools()) as house:
+        live = await house.create()
+        found = []
+        for mode in ("plan", "default", "accept-edits"):
+            await house.ask("session/set", session=live.state.id, preferences={"mode": mode})
+            listed = await house.ask("permission/list", session=live.state.id)
+            assert listed["mode"] == mode
+            found.append({rule["rule"] for rule in listed["rules"]})
+        assert found[0] < found[1] < found[2]
+        assert "shell(make *)" in found[1] - found[0] and "shell(rm *)" in found[2] - found[1]
+
+
 async def test_a_rule_is_removed_as_it_stands(autojump_clock: trio.testing.MockClock) -> None:
     """What is not there, or is somebody else's to change, is said to be so."""
     async with open_house(waiting_model(), tools(), settings=CONFIGURED) as house:
