@@ -59,7 +59,10 @@ JOBS = {
 }
 
 
-@pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+LONG = [name for name in JOBS if name.startswith(("npm", "npx", "java", "git clone"))]
+
+
+@pytest.mark.parametrize("job", [pytest.param(JOBS[name], id=name, marks=[pytest.mark.slow] * (name in LONG)) for name in JOBS])
 async def test_a_developers_job(place: Place, job: str) -> None:
     """It ends well."""
     (place.workspace / "sub").mkdir()
