@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import asking, failover, files, index, many, size, soak, start, storage, stream, turns, walls, watchers
+from benchmarks import asking, failover, files, index, many, size, soak, start, storage, stream, tools, turns, walls, watchers
 from benchmarks.common import ROOT, Lab, laboratory
 from benchmarks.figures import Figure, save, table
 
@@ -27,6 +27,7 @@ BENCHES: dict[str, Callable[[Lab], list[Figure]]] = {
     "turns": turns.fiftieth,
     "thousandth": turns.thousandth,
     "tool": turns.tool,
+    "calls": tools.calls,
     "walls": walls.walls,
     "files": files.files,
     "appends": storage.appends,

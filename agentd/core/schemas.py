@@ -36,7 +36,7 @@ class Schemas:
 
     def fit(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments as they are meant. Raises ToolError, in words that a model can act on, if they do not follow the schema."""
-        meant = _meant(spec.parameters, arguments)
+        meant = meant_by(spec.parameters, arguments)
         try:
             wrong = mismatch(self._validator(spec), meant)
         except ValueError as error:
@@ -58,7 +58,8 @@ class Schemas:
         return known[1]
 
 
-def _meant(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+def meant_by(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same arguments as they are meant, whether or not they fit."""
     properties, required = schema.get("properties", {}), schema.get("required", ())
     if not any(value is None or isinstance(value, str) for value in arguments.values()):
         return arguments

@@ -16,7 +16,7 @@ import structlog
 from attrs import frozen
 
 from agentd.core.permit import Judgement, Policy, decide
-from agentd.core.schemas import Schemas
+from agentd.core.schemas import Schemas, meant_by
 from agentd.ports import Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 from agentwire import events as ev
 from agentwire.errors import ToolError
@@ -101,7 +101,7 @@ class Tools:
         if found is None:
             return _said("error", f"there is no tool called {name} any more")
         try:
-            return await found.source.call(name, self.fit(found.spec, parse_arguments(arguments_json)), context)
+            return await found.source.call(name, meant_by(found.spec.parameters, parse_arguments(arguments_json)), context)
         except ToolError as error:
             return _said("error", str(error))
 
