@@ -14,6 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import count
 
 import structlog
 
@@ -33,16 +34,19 @@ class Keeping:
         for path in paths:
             root = next((each for each in sorted(writable) if path.startswith(f"{each.rstrip('/')}/")), None)
             if root is not None:
-                kept += self._agreed(path, tuple(self._wanted(path, root, writable, over)), over)
+                kept += self._agreed(path, root, writable, over)
         return tuple(kept)
 
-    def _agreed(self, path: str, wanted: tuple[str, ...], over: ExitStack) -> tuple[str, ...]:
-        if any(known == path and mounted != wanted for known, mounted in self._alike):
-            wanted = ()
+    def _agreed(self, path: str, root: str, writable: Sequence[str], over: ExitStack) -> tuple[str, ...]:
+        others = {mounted for known, mounted in self._alike if known == path}
+        mounted = () if () in others else tuple(self._wanted(path, root, writable, over))
+        if others - {mounted}:
+            mounted = ()
+        if others and not mounted:
             over.callback(put_aside, path)
-        self._alike[path, wanted] += 1
-        over.callback(self._forget, path, wanted)
-        return wanted
+        self._alike[path, mounted] += 1
+        over.callback(self._forget, path, mounted)
+        return mounted
 
     def _forget(self, path: str, mounted: tuple[str, ...]) -> None:
         self._alike[path, mounted] -= 1
@@ -88,14 +92,20 @@ def _is_empty(directory: str) -> bool:
 
 
 def put_aside(path: str) -> None:
-    """What has come to be at `path` gets a name under which nobody looks for it."""
-    if not os.path.lexists(path) or (os.path.isdir(path) and _only_samples(path)):
+    """What has come to be at `path` gets a name under which nobody looks for it; or the link by which it would be found."""
+    if os.path.islink(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    if not os.path.lexists(path) or _only_samples(path):
         return
-    number = next(number for number in range(1, 1000) if not os.path.lexists(f"{path}.{number}.put-aside"))
+    names = (f"{path}.{number}.put-aside" for number in count(1))
+    name = next(name for name in names if not os.path.lexists(name))
     with suppress(OSError):
-        os.rename(path, f"{path}.{number}.put-aside")
-        log.warning("put_aside", path=path, to=f"{path}.{number}.put-aside")
+        os.rename(path, name)
+        log.warning("put_aside", path=path, to=name)
 
 
 def _only_samples(path: str) -> bool:
-    return not os.path.islink(path) and all(name.endswith(".sample") for name in os.listdir(path))
+    try:
+        return not os.path.islink(path) and all(name.endswith(".sample") for name in os.listdir(path))
+    except OSError:  # a file
+        return False

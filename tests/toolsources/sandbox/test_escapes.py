@@ -328,3 +328,19 @@ async def test_what_is_shown_in_a_hidden_directory(place: Place) -> None:
     assert (await place.run("cat hidden/tools/a.py", walls=walls)).said == "seen"
     for attempt in ("cat hidden/data", "echo x >hidden/tools/a.py"):
         assert (await place.run(attempt, walls=walls)).code != 0
+
+
+@pytest.mark.slow
+async def test_a_link_that_comes_and_goes(place: Place) -> None:
+    """A job puts a link to the outside where something is mounted for others, and takes it away, all the time: nobody sees more."""
+    fresh = place.root / "fresh"
+    fresh.mkdir()
+    (fresh / "file").touch()
+    walls = Sandbox(write=(str(fresh),), keep=(f"{fresh}/.git/hooks", f"{fresh}/.agentd"))
+    swap = "mkdir .git; while :; do mkdir .git/hooks; rmdir .git/hooks; ln -s ../../outside .git/hooks; rm .git/hooks; done"
+    profile = evolve(place.profile(walls), cwd=str(fresh))
+    async with place.spawner.start(["sh", "-c", f"({swap}) 2>/dev/null"], profile) as job:
+        await job.go()
+        for _ in range(300):
+            seen = await place.run("cat .git/hooks/secret ../outside/secret; ls -A ../outside", walls=walls, cwd=fresh)
+            assert SECRET not in seen.said

@@ -90,6 +90,19 @@ def test_what_somebody_else_could_replace(tmp_path: Path) -> None:
         assert ready(root, ".git/hooks", over=later, keeping=keeping) == ["fresh/.git/hooks"]
 
 
+def test_a_repository_that_became_a_link(tmp_path: Path) -> None:
+    """The link is put aside; what it leads to, perhaps somebody's, is left alone."""
+    root = tmp_path / "fresh"
+    (tmp_path / "other/hooks").mkdir(parents=True)
+    (tmp_path / "other/hooks/pre-commit").touch()
+    root.mkdir()
+    with ExitStack() as over:
+        assert ready(root, ".git/hooks", over=over) == []
+        (root / ".git").symlink_to("../other")
+    assert [path.name for path in root.iterdir()] == [".git.1.put-aside"]
+    assert (tmp_path / "other/hooks/pre-commit").exists()
+
+
 def test_outside_of_what_is_written(root: Path) -> None:
     """There is nothing to keep."""
     with ExitStack() as over:
