@@ -75,13 +75,30 @@ def _arguments(approval: Approval) -> list[Line]:
     given = approval.arguments
     if not given or not all(isinstance(value, str | int | float | bool) for value in given.values()):
         return [line(f"    {row}", "question-body") for row in visible(_pretty(approval.arguments_json)).split("\n")]
+    change = {"old", "new"} if approval.name == "edit" and {"old", "new"} <= given.keys() else set()
     rows: list[Line] = []
     for name, value in given.items():
+        if name in change:
+            continue
         first, *rest = visible(value if isinstance(value, str) else json.dumps(value)).split("\n")
         head = f"{one_line(name, 60)}: "
         rows.append(line(f"    {head}{first}", "question-body"))
         rows += [line(f"    {' ' * len(head)}{row}", "question-body") for row in rest]
-    return rows
+    return rows + (_change(str(given["old"]), str(given["new"])) if change else [])
+
+
+def _change(old: str, new: str) -> list[Line]:
+    """Both texts whole: what they begin and end with alike stands there once."""
+    before, after = visible(old).split("\n"), visible(new).split("\n")
+    most = min(len(before), len(after))
+    head = next((place for place in range(most) if before[place] != after[place]), most)
+    tail = next((place for place in range(most - head) if before[-1 - place] != after[-1 - place]), most - head)
+    return [
+        *(line(f"      {row}", "question-body") for row in before[:head]),
+        *(line(f"    - {row}", "removed") for row in before[head : len(before) - tail]),
+        *(line(f"    + {row}", "added") for row in after[head : len(after) - tail]),
+        *(line(f"      {row}", "question-body") for row in before[len(before) - tail :]),
+    ]
 
 
 def _pretty(arguments_json: str) -> str:

@@ -49,6 +49,23 @@ def test_what_a_call_would_do_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "rows"),
+    [
+        ("a\nb\nc", "a\nB\nc", ["  a", "- b", "+ B", "  c"]),
+        ("a", "a\nb", ["  a", "+ b"]),
+        ("a\na", "a", ["  a", "- a"]),
+        ("a", "", ["- a", "+ "]),
+        ("a", "a", ["  a"]),
+        (HOSTILE, "", ["- ␛]0;owned␇", "+ "]),
+    ],
+)
+def test_a_change_is_shown_as_one(old: str, new: str, rows: list[str]) -> None:
+    """The text that goes, the text that comes, and what stays; the other arguments as ever."""
+    approval = asked("edit", json.dumps({"path": "/x", "old": old, "new": new, "all": True}))
+    assert shown(approval)[1:] == ["    path: /x", "    all: true", *(f"    {row}" for row in rows)]
+
+
 @pytest.mark.parametrize("arguments", ["{broken", "[1, 2]", '{"edits": [{"old": "a"}]}', "{}"])
 def test_other_arguments_are_shown_as_they_are(arguments: str) -> None:
     """JSON that is more than texts, and what is no JSON."""

@@ -28,6 +28,9 @@ _STYLES = {
     "queued": "2",
     "question": "33",
     "heading": "1",
+    "warning": "33",
+    "added": "32",
+    "removed": "31",
 }
 
 
