@@ -51,6 +51,8 @@ _OFFLINE = {"PIP_RETRIES": "0", "npm_config_fetch_retries": "0", "UV_HTTP_RETRIE
 _SHELL = """\
 Run a command line with bash in the session's directory; returns its output (stdout and stderr as they came) and exit code.
 - Each call is a shell of its own: directories and variables do not carry over. Use `cwd`, or `cd DIR && ...`. Its input is empty.
+- Plain commands need no question; variables, substitutions and `source` may. Do not activate a virtual environment: call \
+`.venv/bin/python -m pytest` and the like by their paths.
 - It runs in a sandbox: it writes in the workspace and in /tmp, reads the system, and has no network. `network: true` gives it the \
 network (to clone, install, download); the user may be asked. Without it each command has a localhost of its own: a server and \
 those who talk to it need it, too.
