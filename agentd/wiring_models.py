@@ -16,12 +16,13 @@ from agentd.ports import Provider
 from agentd.providers.catalog import Catalog
 from agentd.spawn import TrioSpawner
 from agentwire.config import Config, ProviderConfig, Timeouts
+from agentwire.config_models import OPENAI_HOST, ProvidersConfig, spoken
 
 if TYPE_CHECKING:
     from agentd.providers.dialect import Dialect
 
 VENDORS: Mapping[str, str] = {
-    "openai": "api.openai.com",
+    "openai": OPENAI_HOST,
     "anthropic": "api.anthropic.com",
     "deepseek": "api.deepseek.com",
     "qwen": "dashscope-intl.aliyuncs.com",
@@ -58,19 +59,12 @@ def aliases_of(config: Config) -> dict[str, Alias]:
 
 def elsewhere(name: str, config: ProviderConfig) -> bool:
     """Whether it has a vendor's name, but is at another address: with other models and other prices."""
-    return name in VENDORS and bool(config.base_url) and not _official(name, config)
+    return name in VENDORS and bool(config.base_url) and urlsplit(config.base_url).hostname != VENDORS[name]
 
 
-def _official(name: str, config: ProviderConfig) -> bool:
-    return not config.base_url or urlsplit(config.base_url).hostname == VENDORS[name]
-
-
-def dialect_of(name: str, config: ProviderConfig) -> Dialect:
+def dialect_of(name: str, providers: ProvidersConfig) -> Dialect:
     """What is spoken with this provider."""
-    spoken = config.dialect
-    if name == "openai" and not spoken and _official(name, config):
-        spoken = "responses"
-    match spoken or name:
+    match spoken(name, providers):
         case "responses":
             from agentd.providers.responses_dialect import ResponsesDialect
 
@@ -82,7 +76,7 @@ def dialect_of(name: str, config: ProviderConfig) -> Dialect:
         case _:
             from agentd.providers.chat_dialect import ChatDialect
 
-            return ChatDialect(name, config.base_url)
+            return ChatDialect(name, providers.remote[name].base_url)
 
 
 def made(name: str, config: Config, catalog: Catalog) -> Reconfigurable:
@@ -105,13 +99,13 @@ def made(name: str, config: Config, catalog: Catalog) -> Reconfigurable:
         return OllamaProvider(name, asked, config.timeouts, catalog)
     from agentd.providers.endpoint import Endpoint
 
-    return Endpoint(name, dialect_of(name, told), asked, config.timeouts, catalog)
+    return Endpoint(name, dialect_of(name, config.providers), asked, config.timeouts, catalog)
 
 
 def fetches(name: str, config: Config) -> bool:
     """Whether it is an Ollama."""
     told = config.providers.remote.get(name)
-    return told is not None and not told.path and (told.dialect or name) == "ollama"
+    return told is not None and spoken(name, config.providers) == "ollama"
 
 
 def foreign(name: str, config: Config) -> bool:

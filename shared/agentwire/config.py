@@ -10,13 +10,13 @@ list replaces the list of an earlier source.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 from attrs import evolve, field, frozen
 
+from agentwire import config_checks as checks
 from agentwire.config_kinds import (
     ANY_CASE_NAME,
     HOSTS,
@@ -28,7 +28,6 @@ from agentwire.config_kinds import (
     RULES,
     choice,
     days,
-    described,
     masked,
     matching,
     seconds,
@@ -47,7 +46,7 @@ from agentwire.config_models import (
     ProvidersConfig,
 )
 from agentwire.config_sources import Layers, Read, Value, read_file
-from agentwire.config_table import Key, Table, dotted, entries, section, setting
+from agentwire.config_table import Key, Table, entries, section, setting
 from agentwire.environment import ENVIRONMENT, configures
 from agentwire.paths import Paths, locate
 from agentwire.types import ConfigValue
@@ -276,22 +275,10 @@ def _arguments(cls: type[Any], layers: Layers, parts: tuple[str, ...] = ()) -> d
 
 def _check(config: Config, layers: Layers) -> None:
     """What no single value can be checked for. Raises ConfigError."""
-    providers = config.providers.remote
-    for name, provider in config.providers.others.items():
-        if not (provider.base_url or provider.path):
-            layers.refuse(f"providers.{name}", "base_url (or path) to be set: this is no provider that is known", "nothing")
-    for name, alias in config.models.items():
-        if not alias.candidates:
-            layers.refuse(dotted(("models", name)), "candidates: the models that it stands for", "nothing")
-        if name in providers or name == "local":
-            layers.refuse(dotted(("models", name)), "an alias that is not the name of a provider", repr(name))
-    if config.default_provider not in ("", "local", *providers):
-        layers.refuse("default_provider", choice(*providers, "local").expected, repr(config.default_provider))
-    if not config.model and config.default_provider in config.providers.others:
-        layers.refuse("default_provider", "model to be set, too: what this provider has is not known", "nothing")
-    unknown = [name for name in re.split(r"\s*,\s*", config.model) if name and "/" not in name and name not in config.models]
-    if unknown:
-        layers.refuse("model", "provider/model or an alias of [models]", described(unknown[0]))
+    checks.providers(config.providers, layers)
+    checks.aliases(config.models, config.providers.names, layers)
+    checks.default(config.model, config.default_provider, config.models, config.providers, layers)
+    checks.parameters(config.parameters, config.providers, layers)
 
 
 def _default_model(config: Config, layers: Layers) -> Value:

@@ -209,25 +209,46 @@ def _is(kind: Kind, value: Any) -> bool:
 
 
 _candidate = re.compile(r"[^/\s,]+(/[^\s,]+)?")
-_CANDIDATES = 'provider/model, a list of them, or of {model = "provider/model", weight = 2}'
 MOST_WEIGHT = 1_000_000
+_CANDIDATES = f'provider/model, a list of them, or of {{model = "provider/model", weight = 2}} with weights from 1 to {MOST_WEIGHT}'
+
+
+def _pair(value: Any) -> tuple[Any, Any] | None:
+    """A model and its weight, whatever they are."""
+    match value:
+        case {"model": model, **rest} if not rest.keys() - {"weight"}:
+            return model, rest.get("weight", 1)
+        case (model, weight):
+            return model, weight
+        case str(model):
+            return model, 1
+    return None
 
 
 def _weighted(value: Any) -> tuple[str, int]:
-    match value:
-        case {"model": str(model), "weight": int(weight), **rest} if not rest:
-            pair = model, weight
-        case {"model": str(model), **rest} if not rest:
-            pair = model, 1
-        case (str(model), int(weight)):
-            pair = model, weight
-        case str(model):
-            pair = model, 1
-        case _:
-            raise ValueError(f"expected {_CANDIDATES}")
-    if not _candidate.fullmatch(pair[0]) or type(pair[1]) is not int or not 1 <= pair[1] <= MOST_WEIGHT:
+    pair = _pair(value)
+    if pair is None or _mistake(pair):
         raise ValueError(f"expected {_CANDIDATES}")
     return pair
+
+
+def _mistake(pair: tuple[Any, Any]) -> str:
+    """What is wrong with it, if anything is."""
+    model, weight = pair
+    if not isinstance(model, str) or not _candidate.fullmatch(model):
+        return f"the model {described(model)}"
+    if type(weight) is not int or not 1 <= weight <= MOST_WEIGHT:
+        return f"the weight {described(weight)} of {described(model)}"
+    return ""
+
+
+def _wrong_candidate(value: Any) -> str:
+    """Of a list the first that is none."""
+    for one in _words(value) if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
+        pair = _pair(one)
+        if pair is None or _mistake(pair):
+            return described(one) if pair is None else _mistake(pair)
+    return described(value)
 
 
 def _candidates(value: Any) -> tuple[tuple[str, int], ...]:
@@ -242,7 +263,7 @@ def _shown_candidates(value: Any) -> Any:
     return [model if weight == 1 else {"model": model, "weight": weight} for model, weight in value or ()]
 
 
-CANDIDATES = Kind(_CANDIDATES, _candidates, _words, plain=False, show=_shown_candidates)
+CANDIDATES = Kind(_CANDIDATES, _candidates, _words, plain=False, show=_shown_candidates, blame=_wrong_candidate)
 """Models (or aliases) with the weight of each."""
 
 # --- Ollama's address ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
@@ -43,6 +44,9 @@ DEFAULT_MODELS: Mapping[str, str] = {
 }
 """For each provider the model that is asked if nobody chose one, in the order in which they are looked for: the middle of what each
 has that is good at tools."""
+
+OPENAI_HOST = "api.openai.com"
+"""Where OpenAI speaks Responses; what is at other addresses speaks Chat Completions."""
 
 _MONTH = 31 * 86400.0
 _MOST_TOKENS = 100_000_000
@@ -134,9 +138,26 @@ class ProvidersConfig:
         return {**vendors, **self.others}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of all there are."""
+        return ("local", *self.remote)
+
+    @property
     def usable(self) -> tuple[str, ...]:
         """The names of those that can be asked."""
         return (*(name for name, config in self.remote.items() if config.usable), "local")
+
+
+def spoken(name: str, providers: ProvidersConfig) -> str:
+    """The dialect of the provider `name`: openai, responses, anthropic or ollama; empty for code of the user's."""
+    if name == "local":
+        return "openai"
+    told = providers.remote[name]
+    if told.path or told.dialect:
+        return "" if told.path else told.dialect
+    if name == "openai":
+        return "responses" if not told.base_url or urlsplit(told.base_url).hostname == OPENAI_HOST else "openai"
+    return name if name in ("anthropic", "ollama") else "openai"
 
 
 @frozen(kw_only=True)
@@ -181,7 +202,9 @@ class ParametersConfig:
         None, optional(dollars(_MOST_DOLLARS)), "US dollars for a million tokens of input that its host puts into its cache."
     )
     quirks: tuple[str, ...] | None = setting(None, optional(words(*_QUIRKS)), "What must be done differently for it.")
-    extra: Mapping[str, Any] | None = setting(None, optional(TABLE), "Further fields of the request's body.")
+    extra: Mapping[str, Any] | None = setting(
+        None, optional(TABLE), "Further fields of the request's body; none that agentd fills itself."
+    )
 
     @property
     def told(self) -> Mapping[str, Any]:

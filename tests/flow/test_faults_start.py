@@ -28,7 +28,10 @@ def home() -> Iterator[Home]:
         ('[log]\n\nlevel = "loud"\n', "config.toml:3: log.level: expected one of 'debug', 'info', 'warning', 'error', got 'loud'"),
         ("[timeouts]\nstep = -1\n", "config.toml:2: timeouts.step: expected a number of seconds from 0.001 to 86400, got -1"),
         ("[permissions]\nallow = 3\n", "config.toml:2: permissions.allow: expected"),
-        ('model = "nobody/knows"\n', "config.toml: model: there is no model provider 'nobody'"),
+        ('model = "nobody/knows"\n', "config.toml:1: model: expected a model of a provider that there is (anthropic, "),
+        ('[models]\na = "b"\nb = "a"\n', "config.toml:2: models.a (models.a.candidates): expected models that do not lead back"),
+        ('\nmodels.a = ["local/x", "nobody/x"]\n', "config.toml:2: models.a (models.a.candidates): expected a model of a provider"),
+        ('[parameters."local/*"]\nextra = {messages = []}\n', 'config.toml:2: parameters."local/*".extra: expected only fields'),
         ("[log\n", "config.toml:1: this is not TOML"),
     ],
 )

@@ -131,8 +131,8 @@ def test_lists_are_replaced_not_joined() -> None:
         ),
         ({"OLLAMA_HOST": "h"}, "", DEFAULT_MODELS["ollama"], "built-in, because providers.ollama.base_url is set"),
         ({"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}, "", OPENAI_MODEL, "built-in, because providers.openai.api_key is set"),
-        ({}, 'model = "fast"\nmodels.fast = ["a/b"]', "fast", USER_FILE),
-        ({}, 'model = "openai/x, fast"\nmodels.fast = "a/b"', "openai/x, fast", USER_FILE),
+        ({}, 'model = "fast"\nmodels.fast = ["qwen/b"]', "fast", USER_FILE),
+        ({}, 'model = "openai/x, fast"\nmodels.fast = "qwen/b"', "openai/x, fast", USER_FILE),
         ({"DEFAULT_MODEL_PROVIDER": "local"}, 'model = "openai/x"', "openai/x", USER_FILE),
         ({"AGENTD_MODEL": "openai/y"}, 'model = "openai/x"', "openai/y", "environment (AGENTD_MODEL)"),
     ],
@@ -201,15 +201,15 @@ def test_aliases() -> None:
         candidates = [{model = "openai/x", weight = 2}, "anthropic/y"]
         strategy = "round_robin"
     """
-    loaded = configure(overrides=["models.one=a/b, c/d", "models.three.strategy=least_busy"], user=text)
+    loaded = configure(overrides=["models.one=qwen/b, ollama/d", "models.three.strategy=least_busy"], user=text)
     made = {name: (alias.candidates, alias.strategy) for name, alias in loaded.models.items()}
     assert made == {
-        "one": ((("a/b", 1), ("c/d", 1)), "failover"),
+        "one": ((("qwen/b", 1), ("ollama/d", 1)), "failover"),
         "two": ((("openai/x", 1), ("one", 1)), "failover"),
         "three": ((("openai/x", 2), ("anthropic/y", 1)), "least_busy"),
     }
     values = {value.key: (value.value, value.source) for value in loaded.values}
-    assert values["models.one.candidates"] == (["a/b", "c/d"], "-c")
+    assert values["models.one.candidates"] == (["qwen/b", "ollama/d"], "-c")
     assert values["models.three.candidates"] == ([{"model": "openai/x", "weight": 2}, "anthropic/y"], USER_FILE)
 
 

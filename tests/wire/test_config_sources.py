@@ -56,7 +56,7 @@ def complaint(toml: str = "", env: str = "", environ: dict[str, str] | None = No
         ("models.fast = []", f"{FILE}:1: models.fast (models.fast.candidates): expected {CANDIDATES.expected}, got []"),
         (
             "models.fast = [{model='a/b', w=0}]",
-            f"{FILE}:1: models.fast (models.fast.candidates): expected {CANDIDATES.expected}, got [{{'model': 'a/b', 'w': 0}}]",
+            f"{FILE}:1: models.fast (models.fast.candidates): expected {CANDIDATES.expected}, got {{'model': 'a/b', 'w': 0}}",
         ),
         (
             "\n[parameters.'a/b']\neffort='much'",
