@@ -8,9 +8,11 @@ import mimetypes
 import os
 import select
 import stat
+from contextlib import suppress
 from typing import Any
 
 from agentwire.errors import Conflict, InvalidParams, Overloaded
+from agentwire.media import ACCEPTED, IMAGES, is_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 MOST = 20 * 1024 * 1024
 """Bytes of one attached file: model hosts take 20 to 32 MB in all."""
-_IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _PIECE = 256 * 1024
 _ATTEMPTS = 20
 """For one blob: a daemon that restarted has forgotten its first pieces, others may be putting theirs."""
@@ -44,7 +45,7 @@ def put(call: Call, session: str, name: str, content: bytes) -> None:
 class Attachment:
     """A file that goes with a prompt: read at once, so that a mistake is told before anything is sent.
 
-    *Errors*: InvalidParams for one that cannot be read, is empty, no regular file or too long.
+    *Errors*: InvalidParams for one that cannot be read, is empty, no regular file, too long, or nothing that a model could take.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,7 +58,7 @@ class Attachment:
     def part(self) -> dict[str, Any]:
         """As it stands in a prompt."""
         about = {"blob": self.blob, "bytes": len(self.content), "media": self.media}
-        return {"kind": "image", **about} if self.media in _IMAGES else {"kind": "file", **about, "name": self._name}
+        return {"kind": "image", **about} if self.media in IMAGES else {"kind": "file", **about, "name": self._name}
 
 
 def _read(path: str) -> bytes:
@@ -76,20 +77,20 @@ def _read(path: str) -> bytes:
 
 
 def _media(path: str, content: bytes) -> str:
-    """By the content where that is plain to see: names lie, and a host refuses an image that is not what it says."""
+    """By the content: names lie, a host refuses an image that is not what it says, and what is text anybody can read."""
     for begin, media in _MAGIC:
         if content.startswith(begin):
             return media
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     guessed = mimetypes.guess_type(path)[0] or ""
-    if guessed and not guessed.startswith("image/"):
-        return guessed
-    try:
+    text = is_text(guessed)  # in whatever encoding
+    with suppress(UnicodeDecodeError):
         content.decode()
-    except UnicodeDecodeError:
-        return "application/octet-stream"
-    return "text/plain"
+        text = True
+    if not text or b"\0" in content:
+        raise InvalidParams(f"{path} cannot be attached: it is not {ACCEPTED}" + (f", but {guessed}" if guessed else ""))
+    return guessed if is_text(guessed) else "text/plain"
 
 
 _MAGIC = (

@@ -8,6 +8,7 @@ from typing import Final
 
 from agentd.ports import Message, Store, attached_to
 from agentwire.errors import InvalidParams
+from agentwire.media import ACCEPTED, IMAGES, PDF, is_text
 from agentwire.types import File, Image, InputPart
 
 MOST: Final = 24 * 1024 * 1024
@@ -15,7 +16,6 @@ MOST: Final = 24 * 1024 * 1024
 _KEPT: Final = 64 * 1024 * 1024
 """Bytes kept of all sessions: each step of a turn sends them again."""
 _PIECE: Final = 256 * 1024
-_IMAGES: Final = frozenset(("image/png", "image/jpeg", "image/webp", "image/gif"))
 _NAME: Final = 255  # characters
 
 
@@ -43,8 +43,10 @@ class Attachments:
         for index, part in enumerate(parts):
             if isinstance(part, Image | File):
                 where = f"params.parts[{index}]"
-                if isinstance(part, Image) and part.media not in _IMAGES:
-                    raise InvalidParams(f"{where}.media: expected one of {', '.join(sorted(_IMAGES))}, got {part.media[:60]!r}")
+                if isinstance(part, Image) and part.media not in IMAGES:
+                    raise InvalidParams(f"{where}.media: expected one of {', '.join(sorted(IMAGES))}, got {part.media[:60]!r}")
+                if isinstance(part, File) and part.media != PDF and not is_text(part.media):
+                    raise InvalidParams(f"{where}.media: expected that of {ACCEPTED}, got {part.media[:60]!r}")
                 if isinstance(part, File) and not (0 < len(part.name) <= _NAME and part.name.isprintable()):
                     raise InvalidParams(f"{where}.name: expected a name of at most {_NAME} printable characters")
                 there = await self._store.get_blob(session, part.blob, 0, 0)

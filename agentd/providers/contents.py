@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
+from agentwire.media import is_text
 from agentwire.types import File, Image, ResultPart, Text, ToolResult
 
 SHOWN = "[what the tools above show]"
@@ -28,7 +29,7 @@ def data_url(part: Image | File, blobs: Mapping[str, bytes]) -> str:
 
 def as_text(part: File, blobs: Mapping[str, bytes]) -> str | None:
     """A text file as what it says, between two lines that name it; None for any other file, or if its content is not there."""
-    if part.blob not in blobs or not (part.media.startswith("text/") or part.media in _TEXTS):
+    if part.blob not in blobs or not is_text(part.media):
         return None
     return f"[file {part.name}]\n{blobs[part.blob].decode('utf-8', 'replace')}\n[end of {part.name}]"
 
@@ -56,6 +57,3 @@ def images_of(results: Iterable[ToolResult], blobs: Mapping[str, bytes], *, imag
     """What tools showed, as far as the model can be shown it."""
     shown = (part for result in results for part in result.parts if isinstance(part, Image))
     return [part for part in shown if usable(part, blobs, images=images, files=False)]
-
-
-_TEXTS = frozenset(("application/json", "application/xml", "application/toml", "application/x-yaml", "application/javascript"))

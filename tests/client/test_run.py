@@ -337,7 +337,7 @@ STORED = {"blob/put": {"received": 1}}
 
 def test_attached_files_are_put_before_the_prompt(home: Path, tmp_path: Path) -> None:
     """By what they are, whatever they are called; a long one in pieces."""
-    files = {"chart.txt": PNG, "paper": b"%PDF-1.7 " + bytes(300_000), "notes.md": b"# hi", "data": b"\x00\xff"}
+    files = {"chart.txt": PNG, "paper": b"%PDF-1.7 " + bytes(300_000), "notes.md": b"# hi", "do": b"ls", "alt.txt": b"\xfcber"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     arguments = [word for name in files for word in ("--attach", str(tmp_path / name))]
@@ -349,9 +349,10 @@ def test_attached_files_are_put_before_the_prompt(home: Path, tmp_path: Path) ->
         ("image", "image/png", None),
         ("file", "application/pdf", "paper"),
         ("file", "text/markdown", "notes.md"),
-        ("file", "application/octet-stream", "data"),
+        ("file", "text/plain", "do"),
+        ("file", "text/plain", "alt.txt"),
     ]
-    assert [piece["offset"] for piece in daemon.asked("blob/put")] == [0, 0, 262_144, 0, 0]
+    assert [piece["offset"] for piece in daemon.asked("blob/put")] == [0, 0, 262_144, 0, 0, 0]
     assert [name for name, _ in daemon.requests][-1] == "session/prompt"
 
 
@@ -362,6 +363,7 @@ def test_attached_files_are_put_before_the_prompt(home: Path, tmp_path: Path) ->
         (lambda path: path.mkdir(), "is no file"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (os.mkfifo, "is no file"),
+        (lambda path: path.write_bytes(b"\x00\xff"), "is not an image (PNG, JPEG, WebP, GIF), a PDF or a text"),
     ],
 )
 def test_what_cannot_be_attached(home: Path, tmp_path: Path, make: Any, said: str) -> None:
@@ -371,6 +373,15 @@ def test_what_cannot_be_attached(home: Path, tmp_path: Path, make: Any, said: st
     assert answer.code == 2
     assert said in answer.err
     assert not daemon.requests
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.zip", b"PK\3\4\xff"), ("a.txt", b"\xff\xfea\0"), ("a.heic", b"\0\0\0\x18ftyp")])
+def test_what_no_model_takes(home: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    """Whatever its name says: it is told what would do."""
+    (tmp_path / name).write_bytes(content)
+    answer, daemon = run(home, HELLO, "hi", "--attach", str(tmp_path / name))
+    assert (answer.code, daemon.requests) == (2, [])
+    assert f"{name} cannot be attached: it is not an image (PNG, JPEG, WebP, GIF), a PDF or a text" in answer.err
 
 
 def test_answer_by_a_schema(home: Path, tmp_path: Path) -> None:

@@ -74,8 +74,12 @@ async def test_the_newest_count(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"media": "image/tiff"}, r"params\.parts\[1\]\.media: expected one of image/gif"),
         ({"blob": "0" * 64}, "this session has no blob 0000"),
         ({"bytes": 3}, r"params\.parts\[1\]\.bytes: the blob has 68"),
-        ({"kind": "file", "name": "a\nb"}, r"params\.parts\[1\]\.name"),
-        ({"kind": "file", "name": ""}, r"params\.parts\[1\]\.name"),
+        ({"kind": "file", "media": "text/x", "name": "a\nb"}, r"params\.parts\[1\]\.name"),
+        ({"kind": "file", "media": "application/json", "name": ""}, r"params\.parts\[1\]\.name"),
+        (
+            {"kind": "file", "name": "a.zip", "media": "application/zip"},
+            r"parts\[1\]\.media: expected that of an image .*, a PDF or a",
+        ),
     ],
 )
 async def test_refused(change: dict[str, Any], said: str) -> None:
