@@ -144,7 +144,7 @@ def paired(messages: Sequence[Message]) -> Sequence[Message]:
 
     Our own logs are like that but for the end of one that was cut; what was imported may be anything, and no vendor accepts it.
     """
-    if all(_in_pair(messages, index) for index, calls in enumerate(map(calls_of, messages)) if calls):
+    if _all_paired(messages):
         return messages
     whole: list[Message] = []
     for index, message in enumerate(messages):
@@ -155,10 +155,19 @@ def paired(messages: Sequence[Message]) -> Sequence[Message]:
     return whole
 
 
-def _in_pair(messages: Sequence[Message], index: int) -> bool:
-    message = messages[index]
-    other = index - 1 if message.role == "tool" else index + 1
-    return 0 <= other < len(messages) and _is_tool(messages[other]) != _is_tool(message) and messages[other].calls == message.calls
+def _all_paired(messages: Sequence[Message]) -> bool:
+    """Looked at before each request, over the whole history: one pass."""
+    asked: tuple[str, ...] = ()
+    for message, calls in zip(messages, map(calls_of, messages), strict=True):
+        if asked:
+            if message.role != "tool" or calls != asked:
+                return False
+            asked = ()
+        elif calls:
+            if message.role == "tool":
+                return False
+            asked = calls
+    return not asked
 
 
 def _is_tool(message: Message) -> bool:
