@@ -20,6 +20,7 @@ from agentd.core.assembly import assemble
 from agentd.core.budget import Budgets
 from agentd.core.index import index_change
 from agentd.core.model_list import ModelList
+from agentd.core.naming import Naming
 from agentd.core.permit import Policy, of_lists
 from agentd.core.prompt import Facts
 from agentd.core.pulls import Pulls
@@ -135,12 +136,13 @@ def _assemble(
 ) -> tuple[Daemon, Parts, Listener]:
     daemon = Daemon(config, clock, secrets.token_hex(8), process)
     router = _router(config, providers)
-    current, pulls = _Current(latest, router, providers), Pulls(providers.pullers)
+    current, pulls, listing = _Current(latest, router, providers), Pulls(providers.pullers), ModelList(router, providers)
+    naming = Naming(router, listing)
     sources = [
         *sources,
         ShellTools(spawner, lambda: current.tools.timeout),
         WebTools(lambda: current.tools.private_hosts),
-        SessionTools(store, lambda session: core.sessions.handles(session)),
+        SessionTools(store, lambda session: core.sessions.handles(session)),  # noqa: PLW0108 - `core` comes only below
     ]
     core = assemble(
         store=store,
@@ -150,10 +152,10 @@ def _assemble(
         facts=clock.facts,
         settings=lambda: current.settings,
         host=daemon,
-        listing=ModelList(router, providers).models,
-        resolve=router.full_name,
+        listing=listing.models,
+        resolve=naming.full_name,
         spawner=spawner,
-        groups=[StoreMethods(keeper, daemon), ModelMethods(pulls, router, DEFAULT_MODELS)],
+        groups=[StoreMethods(keeper, daemon), ModelMethods(pulls, router, DEFAULT_MODELS), naming],
     )
 
     def open_session(caller: Caller, outlet: Outlet, nursery: trio.Nursery) -> Session:
