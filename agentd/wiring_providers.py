@@ -18,9 +18,11 @@ from agentd.ports import Fetched, ModelLimits, Prompt, Provider, Puller, Stream
 from agentd.providers.catalog import Catalog, capabilities
 from agentd.providers.catalog_data import TABLES
 from agentd.wiring_models import VENDORS, Reconfigurable, catalog_of, elsewhere, fetches, foreign, identity, made, names, wanted
-from agentwire.config import Config
+from agentwire.config import Config, ProviderConfig
 from agentwire.errors import ProviderDown
 from agentwire.types import ModelInfo, ProviderStatus
+
+_NOBODY = ProviderConfig()
 
 
 class _Hosted:
@@ -187,6 +189,10 @@ class Providers(Mapping[str, Provider]):
 
     def named(self) -> Sequence[str]:
         return [name for name in self._config.parameters if "*" not in name and "/" in name]
+
+    def names(self, provider: str) -> Sequence[str]:
+        known = () if elsewhere(provider, self._config.providers.remote.get(provider, _NOBODY)) else TABLES.get(provider, ())
+        return [row[0] for row in known if "*" not in row[0]]
 
     def statuses(self) -> tuple[ProviderStatus, ...]:
         found = [(name, *hosted.status()) for name, hosted in self._current.items() if hosted.shown]

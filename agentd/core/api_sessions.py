@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -43,7 +43,7 @@ class SessionMethods:
         upkeep: Upkeep,
         once: Once,
         settings: Current,
-        resolve: Callable[[str], str],
+        resolve: Callable[[str], Awaitable[str]],
         approvals: Approvals,
     ) -> None:
         self._store, self._sessions, self._upkeep, self._once = store, sessions, upkeep, once
@@ -62,7 +62,7 @@ class SessionMethods:
 
     async def _create(self, caller: Caller, params: m.CreateSession) -> Any:
         environment = {name: value for name, value in params.environment.items() if name in ENVIRONMENT}
-        model = self._resolve(params.model or self._settings().model)
+        model = await self._resolve(params.model or self._settings().model)
         body = ev.SessionCreated(title=params.title, cwd=params.cwd, model=model, environment=environment)
         return await self._once.run(
             caller.user, "session/create", params, lambda: self._open(caller, "session/create", params, [body])
@@ -126,7 +126,7 @@ class SessionMethods:
         _refuse_variables({**live.state.variables, **params.variables})
         preferences = params.preferences
         if preferences.model is not None:
-            preferences = evolve(preferences, model=self._resolve(preferences.model or self._settings().model))
+            preferences = evolve(preferences, model=await self._resolve(preferences.model or self._settings().model))
         await self._append(live, ev.SessionConfigured(preferences=preferences, variables=params.variables))
         if preferences.mode is not None:
             await self._approvals.settle(caller.user)

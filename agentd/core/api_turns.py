@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agentd.core import answers
@@ -27,7 +27,7 @@ class TurnMethods:
         sessions: Sessions,
         once: Once,
         settings: Current,
-        resolve: Callable[[str], str],
+        resolve: Callable[[str], Awaitable[str]],
         attachments: Attachments,
         approvals: Approvals,
     ) -> None:
@@ -47,14 +47,15 @@ class TurnMethods:
         await self._attachments.refuse_unusable(live.state.id, params.parts)
         if params.schema is not None:
             await answers.refuse_unusable(params.schema)
+        model = await self._resolve(params.model) if params.model else ""
         self._sessions.refuse_if_stopping()
-        self._sessions.refuse_deleted(live)
+        self._sessions.refuse_deleted(live)  # and no await from here to the append
         number, turn, events = admit(
             live,
             params.parts,
             params.delivery,
             interactive=params.interactive,
-            model=self._resolve(params.model) if params.model else live.state.model,
+            model=model or live.state.model,
             max_steps=params.max_steps or live.state.max_steps or self._settings().max_steps,
             schema=params.schema,
             max_cost=params.max_cost,

@@ -64,7 +64,7 @@ def assemble(
     settings: Current,
     host: Host,
     listing: Callable[[bool], Awaitable[Sequence[ModelInfo]]],
-    resolve: Callable[[str], str],
+    resolve: Callable[[str], Awaitable[str]],
     spawner: Spawner,
     groups: Sequence[Methods] = (),
 ) -> Core:

@@ -35,6 +35,9 @@ class Known(Protocol):
     def named(self) -> Sequence[str]:
         """The full names of models for which something is configured."""
 
+    def names(self, provider: str) -> Sequence[str]:
+        """The vendor's own names of its models, as far as they are known, whether or not it can be asked."""
+
 
 class ModelList:
     """Remembers what hosts listed."""
@@ -61,6 +64,25 @@ class ModelList:
         found = [*(alias(route, models) for route in self._router.aliases), *models]
         said = [ModelInfo(id=f"{name}/", available=False, note=error.message) for name, error in failed.items()]
         return [evolve(info, default=info.id == default) for info in (*found, *said)]
+
+    # --- one provider ----------------------------------------------------------------------------------------------------------
+
+    def known(self, provider: str) -> Sequence[str]:
+        """The names of its models without asking it, as it calls them."""
+        configured = [candidate.model for candidate in self._configured() if candidate.provider == provider]
+        return [*configured, *self._known.names(provider)]
+
+    async def listed(self, provider: str) -> Sequence[ModelInfo]:
+        """What its host lists, asked once; nothing if that fails. At most 15 s."""
+        asked = self._router.providers[provider]
+        if self._listed.get(provider, (None,))[0] is not asked:
+            await self._ask_one(provider, asked, {})
+        return self._listed[provider][1] if provider in self._listed else ()
+
+    def described(self, candidate: Candidate) -> ModelInfo:
+        """As its host lists it, if that was asked; else what is known."""
+        listed = self._listed.get(candidate.provider, (None, ()))[1]
+        return next((info for info in listed if info.id == str(candidate)), None) or self._described(candidate)
 
     # --- hosts -----------------------------------------------------------------------------------------------------------------
 

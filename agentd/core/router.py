@@ -68,6 +68,10 @@ class Router:
         """`model` as a session keeps it. Raises InvalidParams if it stands for nothing."""
         return self._routes.full_name(model)
 
+    def bare(self, model: str) -> Sequence[Candidate]:
+        """Those that were written without a provider, and are no aliases."""
+        return self._routes.bare(model)
+
     def limits(self, model: str) -> ModelLimits:
         """See `ports.Models.limits`."""
         return self.limits_of(self.route(model).candidates[0])

@@ -6,6 +6,7 @@ A name is parsed anew for each request, so a session keeps what its user wrote a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Literal
 
 from attrs import field, frozen
@@ -84,6 +85,10 @@ class Routes:
     def route(self, name: str) -> Route:
         """What `name` stands for now. Raises InvalidParams that says what there is."""
         names = [part.strip() for part in (name or self.default).split(",")]
+        if not all(names):
+            raise InvalidParams(
+                f"a model is missing beside a comma in {name!r}: several are named as provider/model,provider/model"
+            )
         members = tuple([self._member(part) for part in names])
         if len(members) == 1 and isinstance(members[0], Route):
             return members[0]
@@ -98,10 +103,18 @@ class Routes:
         self.route(names)
         return names
 
+    def bare(self, name: str) -> list[Candidate]:
+        """Those of a name or list that were written without a provider, and are no aliases."""
+        parts = [part.strip() for part in name.split(",")]
+        return [Candidate(self._own, part) for part in parts if part and "/" not in part and part not in self.aliases]
+
+    @property
+    def _own(self) -> str:
+        """The provider whose models need no other name."""
+        return self.route("").candidates[0].provider
+
     def _qualified(self, name: str) -> str:
-        if "/" in name or name in self.aliases or not name:
-            return name
-        return f"{self.route('').candidates[0].provider}/{name}"
+        return name if "/" in name or name in self.aliases or not name else f"{self._own}/{name}"
 
     def _member(self, name: str) -> Candidate | Route:
         if name in self.aliases:
@@ -109,11 +122,13 @@ class Routes:
         provider, slash, model = name.partition("/")
         if not slash:
             known = f"the aliases are {', '.join(sorted(self.aliases))}" if self.aliases else "there are no aliases"
-            raise InvalidParams(f"there is no model alias {name!r}: {known}; any other model is named provider/model")
+            said = f"there is no model alias {name!r}{_meant(name, self.aliases)}: {known}; any other model is named provider/model"
+            raise InvalidParams(said)
         if provider not in self._providers:
             known = ", ".join(self._providers)
             raise InvalidParams(
-                f"there is no model provider {provider!r}; a model is named provider/model, and the providers are {known}"
+                f"there is no model provider {provider!r}{_meant(provider, self._providers)}; "
+                f"a model is named provider/model, and the providers are {known}"
             )
         return Candidate(provider, model)
 
@@ -134,3 +149,8 @@ class Routes:
             return self._member(model)
         except InvalidParams as error:
             raise ConfigError(f"models.{name}: {error.message}", key=f"models.{name}") from None
+
+
+def _meant(name: str, names: Collection[str]) -> str:
+    near = get_close_matches(name, names, 1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -3,7 +3,6 @@ expected and what was found."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
@@ -48,6 +47,8 @@ def default(model: str, provider: str, found: Mapping[str, AliasConfig], offered
 def _leads_somewhere(key: str, model: str, found: Mapping[str, AliasConfig], known: Collection[str], layers: Layers) -> None:
     provider, slash, _ = model.partition("/")
     if not slash and model not in found:
+        import difflib  # only when something is wrong
+
         near = difflib.get_close_matches(model, found, 1)
         layers.refuse(
             key, "provider/model or an alias of [models]", described(model) + (f"; did you mean {near[0]}?" if near else "")

@@ -116,6 +116,21 @@ class ModelList:
 
 
 @frozen(kw_only=True)
+class ResolveModel:
+    """What a name of a model stands for: as for a prompt; empty: the default."""
+
+    model: str = field(default="", validator=v.max_len(200))
+
+
+@frozen(kw_only=True)
+class ModelResolved:
+    """`model` as a session keeps it; `models`: those that may be asked for it, in order, as is known without asking them."""
+
+    model: str
+    models: tuple[ModelInfo, ...]
+
+
+@frozen(kw_only=True)
 class CheckModel:
     """Try a model: `provider/model`, an alias (its first candidate is tried), `provider/` for that provider's default model; empty:
     the default. It is asked directly, without failover."""
@@ -453,6 +468,7 @@ METHODS: dict[str, Method] = {
     "daemon/reload": Method(Empty, Reloaded, "admin"),
     "config/get": Method(Empty, ConfigView, "admin"),
     "model/list": Method(ListModels, ModelList, "read"),
+    "model/resolve": Method(ResolveModel, ModelResolved, "read"),
     "model/test": Method(CheckModel, ModelChecked, "admin"),
     "model/pull": Method(PullModel, Pulling, "admin"),
     "session/create": Method(CreateSession, SessionInfo, "chat", idempotent=True),

@@ -17,7 +17,7 @@ HELLO = FakeModels(lambda prompt: Say(["Hello"]))
 async def test_every_method_of_the_table_is_answered(autojump_clock: trio.testing.MockClock) -> None:
     """No method is only declared (initialize and watches are the connection's, others the adapters')."""
     async with open_house(HELLO) as house:
-        elsewhere = {"initialize", "session/watch", "session/unwatch", "model/pull", "model/test"}
+        elsewhere = {"initialize", "session/watch", "session/unwatch", "model/pull", "model/test", "model/resolve"}
         elsewhere |= {name for name in METHODS if name.startswith("store/")}
         for name in METHODS.keys() - elsewhere:
             with pytest.raises(InvalidParams):

@@ -20,18 +20,22 @@ FAST = {"fast": Alias(models=("a/x", "b/y"), strategy="round_robin")}
 class Known:
     """What would be known without asking: the context tells where an entry is from."""
 
-    def __init__(self, *built_in: str, named: Sequence[str] = ()) -> None:
-        self._built_in, self._named = built_in, named
+    def __init__(self, *built_in: str, named: Sequence[str] = (), unknown: Sequence[str] = ()) -> None:
+        self._built_in, self._named, self._unknown = built_in, named, unknown
 
     def described(self, provider: str, model: str) -> ModelInfo:
         able = ("tools", "images") if model == "x" else ("tools",)
-        return ModelInfo(id=f"{provider}/{model}", context=len(model) * 1000, max_output=10, capabilities=able)
+        known = model not in self._unknown
+        return ModelInfo(id=f"{provider}/{model}", context=len(model) * 1000, max_output=10, capabilities=able, known=known)
 
     def built_in(self) -> Sequence[ModelInfo]:
         return [self.described(*name.split("/")) for name in self._built_in]
 
     def named(self) -> Sequence[str]:
         return self._named
+
+    def names(self, provider: str) -> Sequence[str]:
+        return [name.removeprefix(f"{provider}/") for name in self._built_in if name.startswith(f"{provider}/")]
 
 
 def listing(bench: Bench, *built_in: str, named: Sequence[str] = ()) -> ModelList:

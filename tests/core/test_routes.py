@@ -83,8 +83,26 @@ def test_unknown_provider(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a/x,", ",", ",a/x"])
 def test_a_list_with_a_hole(name: str) -> None:
-    with pytest.raises(InvalidParams, match="no model alias ''"):
-        routes().full_name(name)
+    """Neither a model nor an alias is called nothing: the comma is what is wrong."""
+    for ask in (routes().route, routes().full_name):
+        with pytest.raises(InvalidParams, match=r"a model is missing beside a comma in '.*': several are named as provider/model,"):
+            ask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"), [("x", ["a/x"]), ("x, fast,b/y ,z", ["a/x", "a/z"]), ("a/x", []), ("fast", []), ("", [])]
+)
+def test_what_is_written_without_a_provider(name: str, bare: list[str]) -> None:
+    """It gets the default's; of such only can a typing error be told."""
+    assert [str(candidate) for candidate in routes().bare(name)] == bare
+
+
+def test_near_names_are_offered() -> None:
+    """Of aliases and of providers."""
+    with pytest.raises(InvalidParams, match=r"no model alias 'fsat' \(did you mean fast\?\): the aliases are"):
+        routes().route("fsat")
+    with pytest.raises(InvalidParams, match=r"no model provider 'opnai' \(did you mean openai\?\); a model is named"):
+        Routes(["openai", "local"], "local/x").route("opnai/gpt")
 
 
 def test_an_alias_that_is_gone() -> None:

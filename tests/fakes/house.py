@@ -153,7 +153,7 @@ def core(
     )
 
 
-def _resolve(model: str) -> str:
+async def _resolve(model: str) -> str:
     if model.startswith("gone/"):
         raise InvalidParams("there is no model provider 'gone'")
     return model if "/" in model else f"fake/{model}"

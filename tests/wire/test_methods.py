@@ -23,6 +23,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "daemon/reload": {},
     "config/get": {},
     "model/list": {},
+    "model/resolve": {},
     "model/test": {},
     "model/pull": {"model": "ollama/llama3.2"},
     "session/create": {"cwd": "/"},
