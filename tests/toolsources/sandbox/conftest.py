@@ -15,5 +15,5 @@ def _place() -> Iterator[Place]:
     with place() as made:
         fds, pids = open_fds(), children()
         yield made
-        assert children() == pids
-        assert open_fds() == fds
+        assert children() <= pids
+        assert open_fds() <= fds  # a thread of another test may have closed some meanwhile
