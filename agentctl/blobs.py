@@ -52,13 +52,13 @@ class Attachment:
         self.content = _read(path)
         self.media = _media(path, self.content)
         self.blob = hashlib.sha256(self.content).hexdigest()
-        self._name = os.path.basename(path)
+        self.name = os.path.basename(path)
 
     @property
     def part(self) -> dict[str, Any]:
         """As it stands in a prompt."""
         about = {"blob": self.blob, "bytes": len(self.content), "media": self.media}
-        return {"kind": "image", **about} if self.media in IMAGES else {"kind": "file", **about, "name": self._name}
+        return {"kind": "image", **about} if self.media in IMAGES else {"kind": "file", **about, "name": self.name}
 
 
 def _read(path: str) -> bytes:

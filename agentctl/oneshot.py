@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from agentctl import arguments, blobs
+from agentctl import arguments, blobs, choosing
 from agentctl.blobs import Attachment
 from agentctl.client import other_variables
 from agentctl.link import Link
@@ -150,7 +150,7 @@ class Run:
         self._paths = paths
         self._out = out
         self._report = report
-        self._session = ""
+        self._session = self._model = ""
         self._result: TurnResult | None = None
 
     def perform(self, wanted: Wanted, *, continue_last: bool, session: str) -> int:
@@ -161,6 +161,7 @@ class Run:
             try:
                 greet(link.client.initialized, self._out)
                 model = self._choose(link, wanted, continue_last=continue_last, session=session)
+                self._tell(link, wanted)
                 self._permit(link, wanted)
                 self._prompt(link, wanted, model)
                 code, error = self._follow(link)
@@ -186,10 +187,18 @@ class Run:
         else:
             info = newest_here(link.call("session/list", {"cwd": os.getcwd(), "limit": 1}))
         model = "" if made else wanted.models(info["model"])
-        self._session = info["id"]
+        self._session, self._model = info["id"], model or info["model"]
         self._report.begin(info["id"], model or info["model"])
         link.watch(info["id"])
         return model
+
+    def _tell(self, link: Link, wanted: Wanted) -> None:
+        """What the model's name was taken for, and what of the attachments it cannot be shown."""
+        written = wanted.models(self._model) or self._model
+        if choosing.needs_a_look(written) or wanted.attached:
+            shown = [{**attachment.part, "name": attachment.name} for attachment in wanted.attached]
+            for remark in choosing.remarks(written, link.call("model/resolve", {"model": written}), shown):
+                self._out.note(remark)
 
     def _permit(self, link: Link, wanted: Wanted) -> None:
         if wanted.mode:

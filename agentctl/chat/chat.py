@@ -8,9 +8,9 @@ import time
 import uuid
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from agentctl import arguments
+from agentctl import arguments, choosing
 from agentctl.chat import attach, commands, questions, render
 from agentctl.chat.branches import Branches
 from agentctl.chat.connection import Connection, Event
@@ -19,7 +19,7 @@ from agentctl.chat.render import Line, line, seam
 from agentctl.chat.tooling import Tooling
 from agentctl.chat.view import Transcript
 from agentctl.text import one_line
-from agentwire.errors import AgentError, Conflict, NotFound
+from agentwire.errors import AgentError, Conflict, InvalidParams, NotFound
 from agentwire.paths import Paths
 
 SESSION_ENVIRONMENT = ("PATH", "LANG", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
@@ -147,12 +147,14 @@ class Chat:
         self._screen.leave(code)
 
     def _prompt(self, text: str, delivery: str) -> None:
-        text, create_key, key, model = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, self._models
+        text, create_key, key, models = text.strip("\n"), uuid.uuid4().hex, uuid.uuid4().hex, list[str]()
 
         async def send(connection: Connection) -> None:
             await self.session(connection, create_key)
+            models.append(self._models)  # what a /model before it chose; the same when it is sent again
             parts = [{"kind": "text", "text": text}]
-            params = {"session": self.transcript.session, "parts": parts, "delivery": delivery, "interactive": True, "model": model}
+            params = {"session": self.transcript.session, "parts": parts, "delivery": delivery, "interactive": True}
+            params["model"] = models[0]
             await connection.call("session/prompt", {**params, "key": key})
             if not self.transcript.title:  # the daemon makes one of the first message
                 self.transcript.title = (await connection.call("session/get", {"session": params["session"]}))["title"]
@@ -231,8 +233,17 @@ class Chat:
         if not name:
             self.link.do(self._list_models)
             return
-        self._model = name
-        self.say(line(f"from the next message on: {name}", "notice"))
+        self.link.do(lambda connection: self._take_model(connection, name))
+
+    async def _take_model(self, connection: Connection, name: str) -> None:
+        """From the next message on; what is wrong with it is said now."""
+        resolved = await connection.call("model/resolve", {"model": name})
+        self._model = resolved["model"]
+        self.say(line(f"from the next message on: {one_line(self._model, 200)}", "notice"))
+        self._remark(name, resolved)
+
+    def _remark(self, name: str, resolved: Mapping[str, Any]) -> None:
+        self.say(*(line(remark, "warning") for remark in choosing.remarks(name, resolved, self.transcript.attached)))
 
     async def _begin_anew(self, connection: Connection) -> None:
         async with self._lock:
@@ -349,6 +360,15 @@ class Chat:
         self.say(*head)
         if session:
             await self._attach(connection, session)
+        if self._models and (choosing.needs_a_look(self._models) or self.transcript.attached):
+            await self._look(connection, self._models)
+
+    async def _look(self, connection: Connection, name: str) -> None:
+        """At the model of the command line: what is wrong with it is said before anybody has typed a message."""
+        try:
+            self._remark(name, await connection.call("model/resolve", {"model": name}))
+        except InvalidParams as error:
+            self.say(line(f"error: {one_line(error.message, 2000)}", "error"))
 
     async def move(self, connection: Connection, session: str) -> None:
         """To another session, whose conversation is on the screen already."""

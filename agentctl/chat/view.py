@@ -87,6 +87,7 @@ class Transcript:
         self.usage: Data = {}
         self.mode = ""
         """The permission mode; empty: as configured."""
+        self.attached: list[Data] = []  # images and files that the model was sent
         self.todos: Sequence[Data] = ()
         self.jobs: dict[int, str] = {}
         self.last: Done | None = None
@@ -165,6 +166,7 @@ class Transcript:
         news, self._added = ([] if self._added else [render.earlier(self.parent)]), True
         match data["role"]:
             case "user":
+                self._keep(message.parts)
                 return news + self._said(render.text_of(message.parts), message.seq)
             case "assistant":
                 reply = Draft(0, 0)
@@ -180,7 +182,11 @@ class Transcript:
 
     def _accepted(self, data: Data) -> list[Line]:
         self.queue[data["input"]] = Waiting(render.text_of(data["parts"]), data["delivery"])
+        self._keep(data["parts"])
         return []
+
+    def _keep(self, parts: Sequence[Data]) -> None:
+        self.attached += [part for part in parts if part["kind"] in ("image", "file")]
 
     def _turn_started(self, data: Data) -> list[Line]:
         self.turn = data["turn"]

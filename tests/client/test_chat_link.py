@@ -471,6 +471,45 @@ def test_a_refused_message_is_said(play: Play) -> None:
 # --- slash commands -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_model_counts_for_what_is_sent_after_it(play: Play) -> None:
+    """However fast one types; one that is refused counts for nothing."""
+
+    async def script(stage: Stage) -> None:
+        for text in ("/model bare", "one", "/model typo", "two"):
+            stage.chat.entered(text)
+        assert (await stage.daemon.called("session/prompt", 1))["model"] == "other/bare"
+        assert (await stage.daemon.called("session/prompt", 2))["model"] == "other/bare"
+
+    play(script)
+
+
+def test_a_mistyped_model_of_the_command_line_is_told_at_once(play: Play) -> None:
+    """Before anything is typed."""
+
+    async def script(stage: Stage) -> None:
+        await stage.tape.printed("error: 'typo' is no model alias; did you mean tops?")
+
+    play(script, model="typo")
+
+
+def test_what_a_model_cannot_be_shown_is_said(play: Play) -> None:
+    """Of what is in the conversation already, whoever attached it."""
+
+    async def script(stage: Stage) -> None:
+        await stage.begin_turn("first")
+        parts = [{"kind": "text", "text": "see"}, {"kind": "image", "blob": "0" * 64, "bytes": 9, "media": "image/png"}]
+        about = {"delivery": "queue", "interactive": True, "model": "m", "max_steps": 0}
+        stage.daemon.emit(stage.daemon.only, "input_accepted", input=2, parts=parts, **about)
+        await stage.tape.until(lambda: bool(stage.chat.transcript.attached))
+        stage.chat.entered("/model other/x")
+        await stage.tape.printed("other/x takes no images: it is told that image/png is there, and of what size, not what it shows")
+        stage.chat.entered("/model fake/m1")
+        await stage.tape.printed("from the next message on: fake/m1")
+        assert not any("fake/m1 takes no" in row for row in stage.tape.lines)
+
+    play(script)
+
+
 def test_slash_commands(play: Play) -> None:
     """Each says what it knows; an unknown one is one clear line; a path is a message."""
 
@@ -485,6 +524,8 @@ def test_slash_commands(play: Play) -> None:
             ("/status", "daemon 0, pid 1, 1 session, 0 running"),
             ("/status", "look out"),
             ("/model", "* fake/m1  a fake"),
+            ("/model typo", "error: 'typo' is no model alias; did you mean tops?"),
+            ("/model bare", "bare is no alias: this is the model other/bare"),
             ("/model other/x", "from the next message on: other/x"),
             ("/resume", "1  000000a1  (no title)  running  /here"),
             ("/resume 1", "this is the session you are in"),

@@ -384,6 +384,27 @@ def test_what_no_model_takes(home: Path, tmp_path: Path, name: str, content: byt
     assert f"{name} cannot be attached: it is not an image (PNG, JPEG, WebP, GIF), a PDF or a text" in answer.err
 
 
+def test_what_a_model_cannot_be_shown_is_said(home: Path, tmp_path: Path) -> None:
+    """Beside the answer: which model, and what it is told instead."""
+    (tmp_path / "chart.png").write_bytes(PNG)
+    info = {"id": "fake/one", "capabilities": ["tools"], "known": False}
+    answers = {**STORED, "model/resolve": {"model": "fake/one", "models": [info]}}
+    answer, daemon = run(home, HELLO, "what is it?", "--attach", str(tmp_path / "chart.png"), answers=answers)
+    assert (answer.code, answer.out) == (0, "hello\n")
+    assert 'fake/one takes no images (if it does, set images = true under [parameters."fake/one"])' in answer.err
+    assert "it is told that chart.png is there" in answer.err
+    assert daemon.asked("model/resolve") == [{"model": "fake/one"}]
+
+
+def test_what_a_bare_name_became_is_said(home: Path) -> None:
+    """It may have been meant as an alias."""
+    answer, daemon = run(home, HELLO, "hi", "--model", "new", answers={"model/resolve": {"model": "fake/new", "models": []}})
+    assert (answer.code, answer.out) == (0, "hello\n")
+    assert "new is no alias: this is the model fake/new" in answer.err
+    answer, daemon = run(home, HELLO, "hi", "--model", "fake/new")
+    assert (answer.err, daemon.asked("model/resolve")) == ("", [])
+
+
 def test_answer_by_a_schema(home: Path, tmp_path: Path) -> None:
     """The schema goes with the prompt; of two answers only the one that counts is on stdout."""
     (tmp_path / "s.json").write_text('{"type": "object"}')

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from agentwire.codec import FrameReader, decode, encode
-from agentwire.errors import AgentError, Conflict, NotFound, UnknownMethod
+from agentwire.errors import AgentError, Conflict, InvalidParams, NotFound, UnknownMethod
 
 PATIENCE = 10.0
 """Seconds after which a wait of a test has failed."""
@@ -171,6 +171,14 @@ class FakeDaemon:
     def _do_initialize(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         told = {"protocol": 1, "version": "0", "pid": 1, "boot": str(self.boot), "user": "local", "model": "fake/m1"}
         return {**told, "environment_differs": [], "notice": "", **self.hello}
+
+    def _do_model_resolve(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
+        """`typo` is one, `bare` has no provider, and only `fake/m1` sees."""
+        if params["model"] == "typo":
+            raise InvalidParams("'typo' is no model alias; did you mean tops?")
+        name = "other/bare" if params["model"] == "bare" else params["model"]
+        info = {"id": name, "capabilities": ["images"] if name == "fake/m1" else [], "known": True}
+        return {"model": name, "models": [info]}
 
     def _do_session_create(self, params: dict[str, Any], writer: asyncio.StreamWriter) -> dict[str, Any]:
         session = self.add_session(params["cwd"])

@@ -261,6 +261,9 @@ class FakeDaemon:
         result = {"protocol": 1, "version": "0", "pid": 1, "boot": f"b{self._boot}", "user": "local", "model": "fake/one"}
         return {**result, "environment_differs": [], "notice": "", **self._initialized}
 
+    def _model_resolve(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {"model": params["model"], "models": []}
+
     def _session_create(self, params: dict[str, Any]) -> dict[str, Any]:
         return self._info()
 
