@@ -14,7 +14,7 @@ import trio
 
 from agentwire.errors import ConfigError, Conflict, Unreachable
 from tests.fakes.history import at_rest, ends, text_of
-from tests.fakes.real import Daemon, Home, Models, Peer, eventually, rule
+from tests.fakes.real import Daemon, Home, Models, Peer, eventually, rule, say
 
 WORDS = 400
 RULES = [rule("", {"verb": "tokens", "count": WORDS, "delay": 0.01})]
@@ -102,11 +102,11 @@ async def test_what_could_not_start_is_refused_before_anything_stops(home: Home)
 async def test_those_who_wait_for_a_daemon_that_cannot_start_hear_why(home: Home) -> None:
     """The configuration went wrong after it was looked at: who waits at the socket gets the error; it leaves no name behind."""
     home.environ["AGENTD_DAEMON_SHUTDOWN_GRACE"] = "10"
-    with Models([rule("", {"verb": "hang"})]) as models:
+    with Models([rule("", say("I wait "), {"verb": "hang"})]) as models:
         daemon = home.start(models)
         async with daemon.connect() as peer:
             await peer.prompt(await peer.create(), "wait")
-            await peer.until("turn_started")
+            await peer.until("delta")  # else it pauses before its request, and nothing is waited for
             await peer.call("daemon/restart")
             home.write("config/config.toml", "model = 3\n")
             await peer.call("daemon/status")  # during the grace everybody is served
