@@ -186,7 +186,7 @@ def test_reasons_are_short() -> None:
 
 def test_every_error_has_its_action() -> None:
     """A new class of errors cannot be forgotten. One that an adapter keeps to itself is what it derives from."""
-    classes = {ProviderError, *ProviderError.__subclasses__(), *ProviderDown.__subclasses__()}
+    classes: set[type[ProviderError]] = {ProviderError, *ProviderError.__subclasses__(), *ProviderDown.__subclasses__()}
     assert {cls for cls in classes if not cls.__name__.startswith("_")} == set(ACTIONS)
 
 
