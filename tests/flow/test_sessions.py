@@ -209,7 +209,7 @@ async def test_a_hundred_thousand_sessions_cost_what_is_open(home: Home, models:
 def _fill(home: Home) -> None:
     """Rows of the index as they are for sessions that were made in 2023."""
     database = apsw.Connection(str(home.data / "agentd.db"))
-    row = "INSERT INTO session SELECT ?, user, ?, ?, model, 'idle', ?, ?, 1, 0, 0, '' FROM session LIMIT 1"
+    row = "INSERT INTO session SELECT ?, user, ?, ?, model, 'idle', ?, ?, 1, 0, 0, '', 0 FROM session LIMIT 1"
     columns = [name for _, name, *_ in database.execute("PRAGMA table_info(session)")]
     assert columns == [
         "id",
@@ -224,6 +224,7 @@ def _fill(home: Home) -> None:
         "queued",
         "pinned",
         "parent",
+        "jobs",
     ]
     with database:
         made = ((number, 1.7e9 + number) for number in range(MANY))
