@@ -78,7 +78,10 @@ class TrioSpawner:
 async def _scope(argv: Sequence[str], profile: Profile, umask: int, walls: Walls) -> AsyncIterator[Process]:
     with ExitStack() as over:
         with ExitStack() as started:
-            enclosed = await walls.enclose(argv, profile, started, over)
+            try:
+                enclosed = await walls.enclose(argv, profile, started, over)
+            except OSError as error:  # no descriptor is left, or no memory
+                raise ToolError(_explain(argv[0], profile.cwd, error)) from error
             child = _launch(enclosed, profile, umask)
         async with _running(child):
             yield child

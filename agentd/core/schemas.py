@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -30,9 +31,13 @@ class Schemas:
         self._known: dict[str, tuple[Mapping[str, Any], Any]] = {}
 
     async def prepare(self) -> None:
-        """Before the first `fit`: import the library beside the loop. It takes 70 ms and 5 MB, once somebody needs it."""
+        """Before the first `fit`: import the library beside the loop. It takes 70 ms and 5 MB, once somebody needs it.
+
+        Where it cannot be read at the moment (no descriptor is left), it is tried again by whoever cannot do without it.
+        """
         if self._kind is None:
-            self._kind = checker() if _LIBRARY in sys.modules else await trio.to_thread.run_sync(checker)
+            with suppress(OSError, ImportError):
+                self._kind = checker() if _LIBRARY in sys.modules else await trio.to_thread.run_sync(checker)
 
     def fit(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments as they are meant. Raises ToolError, in words that a model can act on, if they do not follow the schema."""
@@ -41,7 +46,7 @@ class Schemas:
             return meant
         try:
             wrong = mismatch(self._validator(spec), meant)
-        except ValueError as error:
+        except (ValueError, OSError, ImportError) as error:
             raise ToolError(f"the tool {spec.name} cannot be called: {short(str(error))}") from None
         if wrong is None:
             return meant

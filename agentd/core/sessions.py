@@ -119,7 +119,11 @@ class Sessions:
     # --- loading -----------------------------------------------------------------------------------------------------------
 
     async def open(self, user: str, ref: str) -> Live:
-        """The session whose id is `ref` or begins with it. A foreign session is NotFound, like none at all."""
+        """The session whose id is `ref` or begins with it. A foreign session is NotFound, like none at all.
+
+        Its user's rules are at hand from then on: what cannot be read fails whoever asks, and not a turn.
+        """
+        await self._users.load(user)
         live = self._lives.get(ref) or await self._load(await self._resolve(user, ref))
         if live is not None and live.state.user == user and live.broken:
             raise InternalError(
