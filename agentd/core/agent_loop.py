@@ -108,7 +108,6 @@ class AgentLoop:
     async def _drive(self, live: Live) -> Finish | None:
         """Until the turn is over; None if its end is in the log already, or the daemon stops first."""
         await self._tools.refresh()
-        await self._permissions.prepare(live.state.user, live.state.cwd)
         while live.state.turn is not None:
             action = decide.next_action(live.state, self._guards())
             if isinstance(action, Finish):
@@ -230,11 +229,19 @@ class AgentLoop:
         planned = []
         if calls:
             await self._tools.prepare()
+            await self._know_rules(live)
             planned = self._planner(live.state).plan(calls)
         rejected = ""
         if live.state.open_turn.schema is not None and stop == "end":
             rejected = await answers.rejection(live.state.open_turn.schema, decide.whole_text(live.state, message))
         return [message, *planned, *decide.last_words(live.state, message, rejected)]
+
+    async def _know_rules(self, live: Live) -> None:
+        """Once a turn, before the first decision: a turn without calls need not wait for it."""
+        turn = live.state.open_turn.number
+        if live.ruled != turn:
+            await self._permissions.prepare(live.state.user, live.state.cwd)
+            live.ruled = turn
 
     def _planner(self, state: SessionState) -> Planner:
         policy, turn = self._permissions.policy(state), state.open_turn
@@ -261,6 +268,7 @@ class AgentLoop:
     # --- tools -------------------------------------------------------------------------------------------------------------
 
     async def _run_tools(self, live: Live, calls: Sequence[Call]) -> None:
+        await self._know_rules(live)
         turn = live.state.open_turn.number
         refused = [call for call in calls if call.decision == "deny"]
         allowed = [call for call in calls if call.decision != "deny"]
@@ -268,6 +276,9 @@ class AgentLoop:
         bodies += [ev.ToolStarted(turn=turn, call=call.id) for call in allowed if not call.started]
         if bodies:
             await self._append(live, bodies)
+        if len(allowed) == 1:
+            await self._run_call(live, turn, allowed[0])
+            return
         async with trio.open_nursery() as nursery:
             for call in allowed:
                 nursery.start_soon(self._run_call, live, turn, call)
@@ -313,6 +324,7 @@ class AgentLoop:
     async def _await_approval(self, live: Live, calls: Sequence[Call]) -> None:
         """Until something changes in the session, or the first deadline passes: then the answer is no. Rules may have come since a
         question was asked."""
+        await self._know_rules(live)
         if answers := settled(live, self._tools, self._permissions):
             await self._append(live, answers)
             return

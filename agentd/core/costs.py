@@ -49,7 +49,7 @@ def estimated_tokens(characters: int, ratio: float) -> int:
 
 def size_of_tools(tools: Sequence[ToolSpec]) -> int:
     """Characters that the descriptions of tools take in a request."""
-    return sum([len(spec.description) + len(str(spec.parameters)) for spec in tools])
+    return sum([spec.size for spec in tools])
 
 
 @frozen(kw_only=True)

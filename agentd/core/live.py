@@ -39,6 +39,7 @@ class Live:
     cancel_requested: bool = False
     scope: trio.CancelScope | None = None
     watchers: int = 0
+    ruled: int = 0  # the turn for which the rules of its user and project are at hand
     changing: int = 0  # requests whose change is on its way to the log
     used: float = 0.0  # trio clock
     saved_seq: int = 0  # seq of the newest snapshot

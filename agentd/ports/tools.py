@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from agentd.ports.processes import Profile, Sandbox
 from agentwire.types import Access, BlobRef, CallOutcome, Effect, JobInfo, ResultPart, Verdict
@@ -26,6 +26,15 @@ class ToolSpec:
     policy: Verdict = "ask"
     network: bool = False
     personal: bool = False
+    _size: int = field(init=False, eq=False, repr=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_size", len(self.description) + len(str(self.parameters)))
+
+    @property
+    def size(self) -> int:
+        """Characters that it takes in a request; worked out once, for each request asks."""
+        return self._size
 
 
 @frozen(kw_only=True)
