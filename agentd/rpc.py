@@ -194,7 +194,7 @@ class Session:
             if self._watches.get(stream) is not watch:
                 return  # ended or replaced meanwhile: not one event more
             if not page or page[-1].seq != watch.seq + len(page):  # seqs ascend: a page without a hole ends there
-                watch.close("cursor_expired")
+                watch.close("deleted" if watch.live.deleted else "cursor_expired")  # the erasure is read before it is heard of
                 return
             for event in page:
                 self._outlet.send(ev.event_frame(ev.encode_event(event)))
