@@ -39,7 +39,7 @@ def offered(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[Too
     if asked is None or any(message.calls for message in messages[asked:]):
         return ()
     question = _words(_text(messages[asked].parts))
-    alike = [(len(question & _speaks_of(tool)), _simple(tool)) for tool in tools if _within_reach(tool)]
+    alike = [(_likeness(question, tool), _simple(tool)) for tool in tools if _within_reach(tool)]
     likely = [tool for count, tool in sorted(alike, key=lambda found: -found[0]) if count]
     kept: list[ToolSpec] = []
     for tool in likely[:_MOST]:
@@ -74,6 +74,13 @@ def _line(tool: ToolSpec) -> str:
 
 def _first_sentence(text: str) -> str:
     return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0][:_LINE]
+
+
+def _likeness(question: set[str], tool: ToolSpec) -> int:
+    """How many words the question has of the tool; 0 unless it names it, or a part of its name and something else of it. A dozen
+    tools have the common words of every question in their descriptions: asked to "name three rivers" it would look for files."""
+    named, shared = _words(tool.name), question & _speaks_of(tool)
+    return len(shared) if named and (named <= question or (named & question and len(shared) > 1)) else 0
 
 
 def _speaks_of(tool: ToolSpec) -> set[str]:

@@ -238,6 +238,23 @@ async def test_a_very_small_model_is_shown_what_it_can_call() -> None:
     assert shown.name == "read" and list(shown.parameters["properties"]) == ["path"]
 
 
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("Name three rivers.", []),
+        ("Which book about paths is good?", []),
+        ("Use find_files for the pattern a", ["find_files"]),
+        ("Which files are there, by their path?", ["find_files"]),
+        ("Look there", []),
+    ],
+)
+def test_a_very_small_model_is_shown_only_what_is_asked_for_by_name(question: str, names: list[str]) -> None:
+    """Common words of a description are in every question."""
+    needed = {"type": "object", "properties": {"pattern": {"type": "string"}}, "required": ["pattern"]}
+    find = ToolSpec(name="find_files", description="Find files by their path or name.", parameters=needed, effect="read")
+    assert [tool.name for tool in emulated_small.offered([user(question)], [find])] == names
+
+
 async def test_a_half_answer_goes_on() -> None:
     """A seam: text that was shown goes on as text, not as JSON from its beginning; where nothing was shown all is as at first."""
     half = [user("hello"), said("One, two,")]
