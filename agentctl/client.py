@@ -238,6 +238,11 @@ def intent(environ: Mapping[str, str], *, prompting: bool = True) -> dict[str, A
     return {"prompting": prompting, "salt": salt, "environment": fingerprint(environ, salt)}
 
 
+def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the tools of a session see of our environment (architecture.md, "Configuration and environment")."""
+    return {name: environ[name] for name in ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK") if environ.get(name)}
+
+
 def other_variables(initialized: Mapping[str, Any]) -> str:
     """A warning if the daemon was started with other configuration variables than ours; else empty."""
     names = ", ".join(initialized.get("environment_differs") or ())

@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 from agentctl import arguments, blobs, choosing
 from agentctl.blobs import Attachment
-from agentctl.client import other_variables
+from agentctl.client import other_variables, tool_environment
 from agentctl.link import Link
 from agentctl.output import Output, explained
 from agentctl.turns import RECONNECTED, REPLACED, TurnResult, TurnText, failure
 from agentwire.errors import AgentError, CursorExpired, Denied, NotFound
 from agentwire.paths import Paths
 
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
-"""What a session's tools see of the client's environment."""
 CANCEL_SECONDS = 15.0
 
 
@@ -293,7 +291,7 @@ def greet(initialized: Mapping[str, Any], out: Output) -> None:
 
 def new_session() -> dict[str, Any]:
     """Parameters of `session/create` from where we are."""
-    return {"cwd": os.getcwd(), "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}}
+    return {"cwd": os.getcwd(), "environment": tool_environment(os.environ)}
 
 
 def new_key() -> str:

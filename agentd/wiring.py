@@ -142,7 +142,7 @@ def _assemble(
         *sources,
         ShellTools(spawner, lambda: current.tools.timeout),
         WebTools(lambda: current.tools.private_hosts),
-        SessionTools(store, lambda session: core.sessions.handles(session)),  # noqa: PLW0108 - there is no core yet  # noqa: PLW0108 - `core` comes only below
+        SessionTools(store, lambda session: core.sessions.handles(session)),  # noqa: PLW0108 - there is no core yet
     ]
     core = assemble(
         store=store,

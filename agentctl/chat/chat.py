@@ -18,12 +18,11 @@ from agentctl.chat.link import Job, Link
 from agentctl.chat.render import Line, line, seam
 from agentctl.chat.tooling import Tooling
 from agentctl.chat.view import Transcript
+from agentctl.client import tool_environment
 from agentctl.text import one_line
 from agentwire.errors import AgentError, Conflict, InvalidParams, NotFound
 from agentwire.paths import Paths
 
-SESSION_ENVIRONMENT = ("PATH", "LANG", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
-"""What a session's tools see of our environment (architecture.md, "Configuration and environment")."""
 RECENT = 10
 """Sessions that /resume lists."""
 
@@ -168,7 +167,7 @@ class Chat:
         return self.transcript.session
 
     async def _create(self, connection: Connection, key: str) -> None:
-        environment = {name: self._environ[name] for name in SESSION_ENVIRONMENT if self._environ.get(name)}
+        environment = tool_environment(self._environ)
         params = {"cwd": self._cwd, "model": self._models, "environment": environment, "key": key}
         await self._attach(connection, (await connection.call("session/create", params))["id"])
 

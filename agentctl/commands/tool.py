@@ -7,7 +7,7 @@ import os
 import time
 
 from agentctl import arguments
-from agentctl.client import Client
+from agentctl.client import Client, tool_environment
 from agentctl.output import BOLD, DIM, Output, size
 from agentwire.errors import InvalidParams, NotFound, ToolError
 
@@ -25,7 +25,6 @@ agentctl tool show read
 agentctl tool call glob '{"pattern": "**/*.py"}'
 agentctl tool history --outcome error --since 1d"""
 _OUTCOMES = ("ok", "error", "denied", "cancelled", "skipped", "unknown", "not_executed", "invalid_arguments", "open")
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "SSH_AUTH_SOCK")  # what tools see of ours
 _LONG = 2 * 86400.0
 """Seconds that a call may take: longer than any tool may run."""
 _PAGE = 200
@@ -119,7 +118,7 @@ def _call(client: Client, args: Namespace, out: Output) -> int:
         raise InvalidParams(f"ARGS is no JSON ({error}); put it in single quotes, such as '{{\"k\": 1}}'") from None
     if not isinstance(given, dict):
         raise InvalidParams("ARGS must be a JSON object, such as '{\"k\": 1}'")
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment = tool_environment(os.environ)
     asked = {"name": args.name, "arguments": given, "session": args.session, "key": args.key}
     called = client.call("tool/call", {**asked, "cwd": os.getcwd(), "environment": environment}, timeout=_LONG)
     if args.json:
