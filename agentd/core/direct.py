@@ -28,7 +28,7 @@ from agentd.core.tools import NOT_EXECUTED, UNKNOWN, Offered, Tools, arguments_h
 from agentd.core.users import stream_of
 from agentd.ports import NewEvent, Place, Store, ToolContext, ToolOutcome
 from agentwire import events as ev
-from agentwire.errors import AgentError, Denied, InvalidParams, SandboxUnavailable, Stopping, StoreError, ToolError
+from agentwire.errors import AgentError, Denied, InternalError, InvalidParams, SandboxUnavailable, Stopping, StoreError, ToolError
 from agentwire.tool_methods import CallTool, ToolCalled
 from agentwire.types import Access, BlobRef, ResultPart, Text
 
@@ -79,12 +79,20 @@ class DirectCalls:
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """The nursery of all such calls. Before the first: what the last boot left open is told to be over."""
-        for user, call, started in await self._store.direct_calls():
-            end = finished(0, call, "unknown", UNKNOWN) if started else finished(0, call, "not_executed", NOT_EXECUTED)
-            await self._store.append([NewEvent(stream_of(user), user, end)], essential=True)
+        await self._close_open()
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
+
+    async def _close_open(self) -> None:
+        try:
+            left = await self._store.direct_calls()
+        except InternalError as error:  # a damaged page: the next start repairs it, and finds them then
+            log.error("open_calls_unreadable", reason=str(error))
+            return
+        for user, call, started in left:
+            end = finished(0, call, "unknown", UNKNOWN) if started else finished(0, call, "not_executed", NOT_EXECUTED)
+            await self._store.append([NewEvent(stream_of(user), user, end)], essential=True)
 
     async def call(self, user: str, found: Offered, params: CallTool, place: Place) -> Any:
         """The call's result, once it is over. `place`: where it runs if not in a session.

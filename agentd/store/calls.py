@@ -24,8 +24,9 @@ COLUMNS = (
 _ADD = f"INSERT OR REPLACE INTO call ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _GO_ON = (
     "UPDATE call SET state = ?, outcome = ?, seconds = ?, started_at = coalesce(?, started_at), finished_at = ? "
-    "WHERE pos = (SELECT max(pos) FROM call WHERE stream = ? AND call = ? AND outcome = '')"
+    "WHERE pos = ? AND outcome = ''"
 )
+_NEWEST = "SELECT max(pos) FROM call WHERE stream = ? AND call = ? AND outcome = ''"
 _ARGUMENTS = 2000
 """Characters of a call's arguments that are told."""
 
@@ -33,13 +34,67 @@ _Planned = msgspec.defstruct("_Planned", [("turn", int), ("arguments_json", str)
 _decode = msgspec.json.Decoder(_Planned).decode
 
 
-def take(db: apsw.Connection, pos: int, stream: int, user: str, at: float, change: CallChange) -> None:
-    """What the event at `pos` does; within the caller's transaction."""
-    if change.state == "planned":
-        db.execute(_ADD, (pos, stream, user, change.session, change.call, change.name, at, None, None, "planned", "", 0.0))
-    else:
-        began, over = at if change.state == "started" else None, at if change.state == "over" else None
-        db.execute(_GO_ON, (change.state, change.outcome or "", change.seconds, began, over, stream, change.call))
+class Calls:
+    """The rows as the writer keeps them. `take` each event of an append, then `write`: what is planned and started together is one
+    row, written once."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._fresh: dict[tuple[int, str], dict[str, Any]] = {}
+        self._open: dict[tuple[int, str], int] = {}  # where those of this run are
+
+    def take(self, pos: int, stream: int, user: str, at: float, change: CallChange) -> None:
+        """What the event at `pos` does; within the caller's transaction."""
+        key = (stream, change.call)
+        fresh = self._fresh.get(key)
+        if fresh and (change.state == "planned" or fresh["outcome"]):  # another one of this id
+            self.write()
+            fresh = None
+        if change.state == "planned":
+            self._fresh[key] = _planned(pos, stream, user, at, change)
+        elif fresh:
+            _go_on(fresh, at, change)
+        else:
+            began, over = at if change.state == "started" else None, at if change.state == "over" else None
+            self._db.execute(_GO_ON, (change.state, change.outcome or "", change.seconds, began, over, self._where(*key)))
+            if change.state == "over":
+                self._open.pop(key, None)
+
+    def _where(self, stream: int, call: str) -> int | None:
+        """The newest open one of this id."""
+        known = self._open.get((stream, call))
+        return self._db.execute(_NEWEST, (stream, call)).get if known is None else known
+
+    def write(self) -> None:
+        """Put what is new into the table."""
+        for key, row in self._fresh.items():
+            self._db.execute(_ADD, tuple(row.values()))
+            if not row["outcome"]:
+                self._open[key] = row["pos"]
+        self._fresh.clear()
+
+    def erase(self, stream: int) -> None:
+        """The stream has been erased, its rows too."""
+        self._open = {key: pos for key, pos in self._open.items() if key[0] != stream}
+
+    def forget(self) -> None:
+        """The transaction was rolled back."""
+        self._fresh.clear()
+        self._open.clear()
+
+
+def _planned(pos: int, stream: int, user: str, at: float, change: CallChange) -> dict[str, Any]:
+    """A new row, in the order of COLUMNS."""
+    row = {"pos": pos, "stream": stream, "user": user, "session": change.session, "call": change.call, "name": change.name}
+    return row | {"planned_at": at, "started_at": None, "finished_at": None, "state": "planned", "outcome": "", "seconds": 0.0}
+
+
+def _go_on(row: dict[str, Any], at: float, change: CallChange) -> None:
+    row |= {"state": change.state, "outcome": change.outcome or "", "seconds": change.seconds}
+    if change.state == "started":
+        row["started_at"] = at
+    elif change.state == "over":
+        row["finished_at"] = at
 
 
 @define
@@ -54,19 +109,14 @@ class Ledger:
     def take(self, pos: int, at: float, change: CallChange) -> None:
         """The stream's next event that is about a call."""
         if change.state == "planned":
-            fresh = {"pos": pos, "stream": self.stream, "user": self.user, "session": change.session, "call": change.call}
-            fresh |= {"name": change.name, "planned_at": at, "started_at": None, "finished_at": None}
-            self._calls.append(fresh | {"state": "planned", "outcome": "", "seconds": 0.0})
+            self._calls.append(_planned(pos, self.stream, self.user, at, change))
             self._open.append(self._calls[-1])
             return
         call = next((call for call in reversed(self._open) if call["call"] == change.call), None)
         if call is None:
             return
-        call |= {"state": change.state, "outcome": change.outcome or "", "seconds": change.seconds}
-        if change.state == "started":
-            call["started_at"] = at
-        elif change.state == "over":
-            call["finished_at"] = at
+        _go_on(call, at, change)
+        if change.state == "over":
             self._open.remove(call)
 
     @property

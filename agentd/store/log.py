@@ -86,6 +86,7 @@ class EventLog:
                     self._full = False
                     self._publish(batch, on_commit)
                     batch = []
+                    await self._tidy()
         except BaseException as error:
             self._poison(error, batch)
             raise
@@ -116,13 +117,22 @@ class EventLog:
         if not self._full:
             drafts, self._drafts = self._drafts, []
         items: list[Item] = [*drafts, *(waiting.item for waiting in batch)]
+        try:
+            await self._in_thread(self._writer.commit, items)
+        except StorageFull:
+            self._drafts[:0] = drafts  # a draft with a hole in the middle would be worse than a late one
+            raise
+
+    async def _tidy(self) -> None:
+        """Behind the commits, that nobody waits for it."""
+        if self._writer.untidy:
+            await self._in_thread(self._writer.tidy)
+
+    async def _in_thread(self, action: Callable[..., None], *args: Any) -> None:
         # Shielded and without a deadline (apsw would take one over into SQLite): a half-heard commit could not be told apart.
         with trio.CancelScope(shield=True):
             try:
-                await self._write_sync(self._writer.commit, items)
-            except StorageFull:
-                self._drafts[:0] = drafts  # a draft with a hole in the middle would be worse than a late one
-                raise
+                await self._write_sync(action, *args)
             except apsw.Error as error:
                 self._note(error)
                 raise StoreError(f"cannot write {self._writer.path}: {error}") from error

@@ -16,7 +16,8 @@ import apsw
 from attrs import define, field
 
 from agentd.ports import Adopt, CallChange, IdemKey, IndexChange, Indexer, UsageChange
-from agentd.store import blob, calls, usage
+from agentd.store import blob, usage
+from agentd.store.calls import Calls
 from agentd.store.erasing import erase_stream
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
@@ -110,6 +111,7 @@ class Database:
         self.path = path
         self._index = index
         self._streams: dict[str, _Stream] = {}
+        self._calls = Calls(db)
         self._synchronous = "FULL"
         self._wal = Wal(db)
 
@@ -137,19 +139,26 @@ class Database:
                     self._write(item)
         except BaseException as error:
             self._streams.clear()  # their heads may count what was rolled back
+            self._calls.forget()
             self._refuse(error)
             raise
         if any(isinstance(item, Append) and item.erase for item in items):
             self._wal.fresh = False
-        with suppress(StorageFull):  # the batch is written; the next one tries again
-            self._tidy()
+            self.tidy()
 
-    def _tidy(self) -> None:
-        try:
-            self._wal.tidy()
-        except apsw.Error as error:
-            self._refuse(error)
-            raise
+    @property
+    def untidy(self) -> bool:
+        """The log has grown: `tidy` is due, but nobody has to wait for it."""
+        return self._wal.long
+
+    def tidy(self) -> None:
+        """Keep the log short. Raises apsw.Error: the file cannot be trusted any more."""
+        with suppress(StorageFull):  # what is committed is written; the next one tries again
+            try:
+                self._wal.tidy()
+            except apsw.Error as error:
+                self._refuse(error)
+                raise
 
     def _refuse(self, error: BaseException) -> None:
         """Raise StorageFull if the disk takes no more for now. Else, if it is broken, what it has is left to the next start."""
@@ -171,6 +180,7 @@ class Database:
         match item:
             case Append():
                 item.committed = [self._insert(event) for event in item.events]
+                self._calls.write()
                 if item.erase:
                     self._erase(item.erase)
                 if item.adopt:
@@ -201,9 +211,9 @@ class Database:
             case IndexChange() as change:
                 self._reindex(new, change)
                 if change.call:
-                    calls.take(self.db, pos, stream.id, stream.user, new.at, change.call)
+                    self._calls.take(pos, stream.id, stream.user, new.at, change.call)
             case CallChange() as change:
-                calls.take(self.db, pos, stream.id, stream.user, new.at, change)
+                self._calls.take(pos, stream.id, stream.user, new.at, change)
             case UsageChange() as change:
                 usage.count(self.db, stream.user, new.at, new.stream, change)
         return Event(
@@ -242,6 +252,7 @@ class Database:
         if stream is None:
             return
         erase_stream(self.db, stream.id, name)
+        self._calls.erase(stream.id)
         del self._streams[name]
 
     def _adopt(self, adopt: Adopt) -> None:

@@ -68,11 +68,15 @@ class Wal:
         finally:
             file.xClose()
 
+    @property
+    def long(self) -> bool:
+        return self._frames >= _LONG
+
     def tidy(self) -> None:
         """After a commit: begin anew if rows were erased, and keep it short. Readers are waited for by nobody."""
         if not self.fresh:
             self.renew()
-        elif self._frames >= _LONG:
+        elif self.long:
             self._frames = 0
             self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 

@@ -180,21 +180,29 @@ def test_a_repair_makes_the_ledger_of_what_it_has_found(log: Log, tmp_path: Path
 
 
 _STEPS = st.tuples(
-    st.sampled_from([S, T, "user:ann"]), st.sampled_from(["a", "b"]), st.sampled_from(["plan", "ask", "begin", "end"])
+    st.sampled_from([S, T, "user:ann"]),
+    st.sampled_from(["a", "b"]),
+    st.sampled_from(["plan", "ask", "begin", "end"]),
+    st.booleans(),
 )
 
 
 @given(st.lists(_STEPS, max_size=30))
-def test_the_ledger_is_the_same_made_aside(steps: list[tuple[str, str, str]]) -> None:
-    """Whatever comes in whatever order, also what no daemon writes: rows that were kept are rows that are made anew."""
+def test_the_ledger_is_the_same_made_aside(steps: list[tuple[str, str, str, bool]]) -> None:
+    """Whatever comes in whatever order and in whatever appends, also what no daemon writes: rows that were kept are rows that are
+    made anew."""
     bodies: dict[str, Any] = {"plan": planned, "ask": asked, "begin": begun, "end": ended}
     db = apsw.Connection(":memory:")
     upgrade(db)
+    kept = calls.Calls(db)
     aside = {name: calls.Ledger(number, "ann") for number, name in enumerate((S, T, "user:ann"), 1)}
-    for pos, (stream, call, what) in enumerate(steps, 1):
+    for pos, (stream, call, what, ends) in enumerate(steps, 1):
         change: Any = index_change(bodies[what](call))
         change = getattr(change, "call", change) if what == "ask" else change
-        calls.take(db, pos, aside[stream].stream, "ann", float(pos), change)
+        kept.take(pos, aside[stream].stream, "ann", float(pos), change)
         aside[stream].take(pos, float(pos), change)
+        if ends:
+            kept.write()
+    kept.write()
     assert [calls.of_stream(db, ledger.stream) for ledger in aside.values()] == [ledger.rows for ledger in aside.values()]
     db.close()

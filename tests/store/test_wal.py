@@ -12,7 +12,7 @@ import pytest
 
 from agentd.core.index import index_change
 from agentd.store.reader import Reader
-from agentd.store.sqlite import Append, Database, Draft, Encoded, connect
+from agentd.store.sqlite import Append, Database, Draft, Encoded, Item, connect
 from agentd.store.wal import sync_failed
 from agentwire.errors import StorageFull
 from agentwire.events import encode_body
@@ -105,10 +105,17 @@ def test_read_only_file_system_is_said_to_be_one_and_waited_for(tmp_path: Path, 
     assert count(tmp_path) == 2
 
 
+def commit(database: Database, item: Item) -> None:
+    """As the log does it."""
+    database.commit([item])
+    if database.untidy:
+        database.tidy()
+
+
 def stream_drafts(database: Database) -> None:
     """No commit of these syncs, but a checkpoint does."""
     for number in range(100):
-        database.commit([Draft("s", noise(4000, number).encode())])
+        commit(database, Draft("s", noise(4000, number).encode()))
 
 
 def test_failure_of_a_checkpoint_is_told(tmp_path: Path, gate: Gate) -> None:
@@ -128,11 +135,11 @@ def test_full_disk_during_a_checkpoint_loses_nobody_his_commit(tmp_path: Path, g
     database.commit([append()])
     gate.fault = Fault("write", 0, apsw.SQLITE_FULL, math.inf, file="agentd.db")
     for number in range(100):
-        database.commit([append(noise(3000, number))])
+        commit(database, append(noise(3000, number)))
     assert gate.failures
     assert wal_of(tmp_path).stat().st_size > 64 * 4120
     gate.fault = None
     for _ in range(2):  # the first moves all of it, the second begins anew
-        database.commit([append()])
+        commit(database, append())
     database.db.close()
     assert count(tmp_path) == 103
