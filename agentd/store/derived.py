@@ -7,7 +7,7 @@ The writer keeps these rows up to date as it goes (sqlite.py); here they are mad
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -15,6 +15,7 @@ from attrs import define, field
 
 from agentd.ports import CallChange, IndexChange, Indexer, UsageChange
 from agentd.store import calls, usage
+from agentd.store.listing import insert
 from agentd.store.sums import proven
 from agentwire.convert import structure_body
 
@@ -95,8 +96,3 @@ def rebuild(db: apsw.Connection, index: Indexer, streams: Iterable[str]) -> None
             calls.replace(db, found.calls)
             statement = "INSERT OR IGNORE INTO blob_reference SELECT ?, id FROM blob WHERE sha256 = ?"
             db.executemany(statement, [(number, name) for name in sorted(found.blobs)])
-
-
-def insert(db: apsw.Connection, table: str, row: Mapping[str, Any]) -> None:
-    """A row by the names of its columns."""
-    db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608

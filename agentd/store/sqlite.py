@@ -19,6 +19,7 @@ from agentd.ports import Adopt, CallChange, IdemKey, IndexChange, Indexer, Usage
 from agentd.store import blob, usage
 from agentd.store.calls import Calls
 from agentd.store.erasing import erase_stream
+from agentd.store.listing import Listing
 from agentd.store.migrations import migrate
 from agentd.store.reader import KEY_LIFETIME
 from agentd.store.sums import sealed, sum_of
@@ -28,6 +29,8 @@ from agentwire.errors import StorageFull
 from agentwire.events import KIND_OF, VERSION_OF, Event
 
 _LOW_SPACE = 1024 * 1024
+_CLEAN = 600.0
+"""Seconds after which keys that are too old to count are looked for."""
 
 # The draft is what was streamed before these; they hold all of it that counts.
 ENDS_DRAFT = frozenset({"assistant_message", "turn_finished"})
@@ -111,7 +114,8 @@ class Database:
         self.path = path
         self._index = index
         self._streams: dict[str, _Stream] = {}
-        self._calls = Calls(db)
+        self._calls, self._listing = Calls(db), Listing(db)
+        self._aged = 0.0
         self._synchronous = "FULL"
         self._wal = Wal(db)
 
@@ -140,6 +144,7 @@ class Database:
         except BaseException as error:
             self._streams.clear()  # their heads may count what was rolled back
             self._calls.forget()
+            self._listing.forget()
             self._refuse(error)
             raise
         if any(isinstance(item, Append) and item.erase for item in items):
@@ -181,6 +186,7 @@ class Database:
             case Append():
                 item.committed = [self._insert(event) for event in item.events]
                 self._calls.write()
+                self._listing.write()
                 if item.erase:
                     self._erase(item.erase)
                 if item.adopt:
@@ -209,7 +215,7 @@ class Database:
             self.db.execute("DELETE FROM draft WHERE stream = ?", (stream.id,))
         match self._index(new.body):
             case IndexChange() as change:
-                self._reindex(new, change)
+                self._listing.take(new.stream, new.user, new.at, change)
                 if change.call:
                     self._calls.take(pos, stream.id, stream.user, new.at, change.call)
             case CallChange() as change:
@@ -227,25 +233,6 @@ class Database:
             body=new.body,
             data=new.data,
         )
-
-    def _reindex(self, new: Encoded, change: IndexChange) -> None:
-        if change.create:
-            row = {"id": new.stream, "user": new.user, "created_at": new.at, "updated_at": new.at, **change.set}
-            columns = ", ".join(row)
-            self.db.execute(f"INSERT INTO session ({columns}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))  # noqa: S608
-            return
-        parts: list[str] = ["updated_at = ?"]
-        values: list[Any] = [new.at]
-        for name, value in change.set.items():
-            parts.append(f"{name} = ?")
-            values.append(value)
-        for name, step in change.add.items():
-            parts.append(f"{name} = {name} + ?")
-            values.append(step)
-        if change.title:
-            parts.append("title = CASE title WHEN '' THEN ? ELSE title END")
-            values.append(change.title)
-        self.db.execute(f"UPDATE session SET {', '.join(parts)} WHERE id = ?", (*values, new.stream))  # noqa: S608
 
     def _erase(self, name: str) -> None:
         stream = self._known(name)
@@ -266,8 +253,10 @@ class Database:
         self.db.executemany(statement, [(ours.id, name, theirs.id) for name in sorted(adopt.blobs)])
 
     def _remember(self, key: IdemKey, at: float, events: Sequence[Event]) -> None:
-        # REPLACE: after the wall clock was set back, a key that was too old to count may still be there.
-        self.db.execute("DELETE FROM idempotency WHERE user = ? AND at < ?", (key.user, at - KEY_LIFETIME))
+        if not 0 <= at - self._aged < _CLEAN:
+            self._aged = at
+            self.db.execute("DELETE FROM idempotency WHERE at < ?", (at - KEY_LIFETIME,))
+        # REPLACE: one that is too old to count may still be there.
         row = (key.user, key.key, key.digest, key.answer(events), at)
         self.db.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", row)
 
