@@ -1,22 +1,25 @@
-"""Group commit: one writer task between the appenders and the file.
+"""Group commit: one writer between the appenders and the file.
 
-Theory of operation: `append` encodes, puts an item on the queue and waits. The writer takes all that is there, commits it as one
-transaction in the connection's thread, and then, in one synchronous stretch of the trio thread, hands the events to `on_commit`
-and wakes the appenders: so whoever returns from `append` finds its event applied, and queue order is the order of the log. While a
-commit runs the next batch gathers; fifty waiting appends cost one sync of the disk.
+Theory of operation: `append` encodes, puts an item on the queue and waits. All that is on the queue is committed as one transaction
+in the connection's thread; when that is done, one call in the trio thread hands the events to `on_commit` and wakes the appenders:
+so whoever returns from `append` finds its event applied, and queue order is the order of the log. While a commit runs the next
+batch gathers; fifty waiting appends cost one sync of the disk. `run` is there for what needs a task: to wait until a full disk is
+tried again, and to fail.
 
 The wait of an appender can be cancelled, the append cannot: "cancelled" never means "not written" (`flush` tells).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import apsw
 import structlog
 import trio
 from attrs import define
+from outcome import Outcome
 
 from agentd.ports import Adopt, CallFilter, CallSums, Clock, IdemKey, NewEvent, UsageFilter, UsageKey
 from agentd.steady import Steady
@@ -24,6 +27,7 @@ from agentd.store import blob
 from agentd.store.check import BROKEN
 from agentd.store.reader import Reader
 from agentd.store.sqlite import ENDS_DRAFT, Append, Database, Draft, Encoded, Item, Write
+from agentd.store.worker import Works
 from agentwire.errors import InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event, encode_body
 from agentwire.types import CallRecord, SessionFilter, SessionInfo, UsageRow
@@ -31,7 +35,6 @@ from agentwire.types import CallRecord, SessionFilter, SessionInfo, UsageRow
 log = structlog.get_logger()
 
 T = TypeVar("T")
-RunSync = Callable[..., Awaitable[Any]]
 
 _RETRY = 1.0
 """Seconds between attempts to write outcomes that must not be lost while the disk is full."""
@@ -52,18 +55,20 @@ class _Waiting:
 
 
 class EventLog:
-    """ports.Store on a SQLite file. `run_sync(function, *args)` runs in the thread of that connection."""
+    """ports.Store on a SQLite file. `writes` and `reads`: the threads of its two connections."""
 
-    def __init__(self, writer: Database, reader: Reader, write_sync: RunSync, read_sync: RunSync, clock: Clock) -> None:
+    def __init__(self, writer: Database, reader: Reader, writes: Works, reads: Works, clock: Clock) -> None:
         self._writer, self._reader = writer, reader
-        self._write_sync, self._read_sync = write_sync, read_sync
+        self._writes, self._reads = writes, reads
         self._clock, self._steady = clock, Steady(clock)
         self._newest = 0.0
         self._queue: list[_Waiting] = []
         self._drafts: list[Draft] = []
-        self._wake = trio.Event()
-        self._closing = False
+        self._on_commit: Callable[[Sequence[Event]], None] | None = None
+        self._call = trio.Event()  # for `run`: there is something to wait for, or it is over
+        self._busy = self._resting = self._closing = self._over = False
         self._failure: StoreError | None = None
+        self._cause: BaseException | None = None
         self._full = False
         self._erased = trio.Event()
         self.damage = ""
@@ -72,37 +77,60 @@ class EventLog:
     # --- the writer --------------------------------------------------------------------------------------------------------
 
     async def run(self, on_commit: Callable[[Sequence[Event]], None], *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        self._newest = await self._write_sync(self._writer.newest)
+        """Until it is closed and everything is written. Error handling: raises what the log failed with."""
+        self._newest = await self._writes.run(self._writer.newest)
+        self._on_commit = on_commit
         task_status.started()
-        batch: list[_Waiting] = []
+        self._next()
         try:
-            while await self._work():
-                batch = self._take()
-                try:
-                    await self._commit(batch)
-                except StorageFull as error:
-                    await self._keep_outcomes(batch, error)
-                else:
-                    self._full = False
-                    self._publish(batch, on_commit)
-                    batch = []
-                    await self._tidy()
-        except BaseException as error:
-            self._poison(error, batch)
+            await self._watch_over()
+        except (Exception, trio.Cancelled) as error:  # what was asked for is done, and told; what comes later is refused
+            self._closing, self._resting = True, False
+            self._next()
+            with trio.CancelScope(shield=True):
+                await self._watch_over()
+            self._failure = self._failure or StoreError(f"the event log has stopped: {error!r}")
             raise
+        if self._cause is not None:
+            raise self._cause
+
+    async def _watch_over(self) -> None:
+        """Until it is over."""
+        while not self._over:
+            await self._call.wait()
+            self._call = trio.Event()
+            if self._resting:
+                await trio.sleep(_RETRY)
+                self._resting = False
+                self._next()
 
     def close(self) -> None:
         """Let the writer end once its queue is empty; later appends fail."""
         self._closing = True
-        self._wake.set()
+        self._next()
 
-    async def _work(self) -> bool:
-        while not (self._queue or (self._drafts and not self._full)):  # drafts alone do not knock on a full disk
-            if self._closing:
-                return False
-            self._wake = trio.Event()
-            await self._wake.wait()
-        return True
+    def _next(self) -> None:
+        """Give the thread what there is to do, unless it is at work."""
+        if self._busy or self._resting or self._over or self._on_commit is None:
+            return
+        if self._queue or (self._drafts and not self._full):  # drafts alone do not knock on a full disk
+            self._busy = True
+            self._commit()
+        elif self._writer.untidy:  # behind the commits: nobody waits for it
+            self._busy = True
+            self._writes.submit(self._writer.tidy, self._tidied)
+        elif self._closing:
+            self._over = True
+            self._call.set()
+
+    def _commit(self) -> None:
+        batch = self._take()
+        # Drafts first: those of this batch's messages were streamed before them and must be gone after. None on a full disk.
+        drafts: list[Draft] = []
+        if not self._full:
+            drafts, self._drafts = self._drafts, []
+        items: list[Item] = [*drafts, *(waiting.item for waiting in batch)]
+        self._writes.submit(partial(self._writer.commit, items), partial(self._committed, batch, drafts))
 
     def _take(self) -> list[_Waiting]:
         size = _BATCH
@@ -111,49 +139,42 @@ class EventLog:
         batch, self._queue = self._queue[:size], self._queue[size:]
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        # Drafts first: those of this batch's messages were streamed before them and must be gone after. None on a full disk.
-        drafts: list[Draft] = []
-        if not self._full:
-            drafts, self._drafts = self._drafts, []
-        items: list[Item] = [*drafts, *(waiting.item for waiting in batch)]
+    def _committed(self, batch: list[_Waiting], drafts: list[Draft], result: Outcome[None]) -> None:
+        self._busy = False
         try:
-            await self._in_thread(self._writer.commit, items)
-        except StorageFull:
+            result.unwrap()
+            self._full = False
+            self._publish(batch)
+        except StorageFull as error:
             self._drafts[:0] = drafts  # a draft with a hole in the middle would be worse than a late one
-            raise
+            self._keep_outcomes(batch, error)
+        except BaseException as error:  # noqa: BLE001 - of the file, or of who was told: `run` raises it
+            self._fail(error, batch)
+        self._next()
 
-    async def _tidy(self) -> None:
-        """Behind the commits, that nobody waits for it."""
-        if self._writer.untidy:
-            await self._in_thread(self._writer.tidy)
+    def _tidied(self, result: Outcome[None]) -> None:
+        self._busy = False
+        try:
+            result.unwrap()
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._fail(error, [])
+        self._next()
 
-    async def _in_thread(self, action: Callable[..., None], *args: Any) -> None:
-        # Shielded and without a deadline (apsw would take one over into SQLite): a half-heard commit could not be told apart.
-        with trio.CancelScope(shield=True):
-            try:
-                await self._write_sync(action, *args)
-            except apsw.Error as error:
-                self._note(error)
-                raise StoreError(f"cannot write {self._writer.path}: {error}") from error
-
-    def _note(self, error: Exception) -> None:
-        if isinstance(error, BROKEN):
-            self.damage = self.damage or str(error)
-
-    def _publish(self, batch: list[_Waiting], on_commit: Callable[[Sequence[Event]], None]) -> None:
+    def _publish(self, batch: list[_Waiting]) -> None:
+        assert self._on_commit is not None
         events = [event for waiting in batch if isinstance(waiting.item, Append) for event in waiting.item.committed]
         # What was streamed while its message was being written is in the message.
-        ended = {event.stream for event in events if event.kind in ENDS_DRAFT}
-        self._drafts = [draft for draft in self._drafts if draft.stream not in ended]
-        on_commit(events)
+        if self._drafts:
+            ended = {event.stream for event in events if event.kind in ENDS_DRAFT}
+            self._drafts = [draft for draft in self._drafts if draft.stream not in ended]
+        self._on_commit(events)
         for waiting in batch:
             waiting.done.set()
         if any(isinstance(waiting.item, Append) and waiting.item.erase for waiting in batch):
             self._erased.set()
             self._erased = trio.Event()
 
-    async def _keep_outcomes(self, batch: list[_Waiting], error: StorageFull) -> None:
+    def _keep_outcomes(self, batch: list[_Waiting], error: StorageFull) -> None:
         """The disk is full: fail what may fail, keep the outcomes of effects that have happened, try again in a second."""
         self._full = True
         kept = [waiting for waiting in batch if waiting.essential]
@@ -172,14 +193,28 @@ class EventLog:
             return
         self._queue[:0] = kept
         if kept:
-            await trio.sleep(_RETRY)
+            self._resting = True
+            self._call.set()
 
-    def _poison(self, cause: BaseException, batch: list[_Waiting]) -> None:
+    def _fail(self, cause: BaseException, batch: list[_Waiting]) -> None:
+        """For good: everybody who waits is told, and `run` ends."""
+        if isinstance(cause, apsw.Error):
+            self._note(cause)
+            told = StoreError(f"cannot write {self._writer.path}: {cause}")
+            told.__cause__ = cause
+            cause = told
+        self._cause = cause
         self._failure = cause if isinstance(cause, StoreError) else StoreError(f"the event log has stopped: {cause!r}")
         for waiting in (*batch, *self._queue):
             waiting.error = self._failure
             waiting.done.set()
         self._queue.clear()
+        self._over = True
+        self._call.set()
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, BROKEN):
+            self.damage = self.damage or str(error)
 
     # --- appending ---------------------------------------------------------------------------------------------------------
 
@@ -216,9 +251,7 @@ class EventLog:
 
     async def alone(self, action: Callable[[apsw.Connection], T]) -> T:
         """The same outside of any transaction: what cannot be done in one. Commits wait for it."""
-        with trio.CancelScope(shield=True):
-            result: T = await self._write_sync(action, self._writer.db)
-        return result
+        return await self._writes.run(action, self._writer.db)
 
     @property
     def erased(self) -> trio.Event:
@@ -232,7 +265,7 @@ class EventLog:
             raise StoreError("the event log is closed")
         waiting = _Waiting(item, essential, trio.Event())
         self._queue.append(waiting)
-        self._wake.set()
+        self._next()
         await waiting.done.wait()
         if waiting.error:
             raise waiting.error
@@ -243,7 +276,7 @@ class EventLog:
     def save_draft(self, stream: str, chunk: bytes) -> None:
         if not (self._closing or self._failure):
             self._drafts.append(Draft(stream, chunk))
-            self._wake.set()
+            trio.lowlevel.current_trio_token().run_sync_soon(self._next, idempotent=True)  # with those that come with it
 
     async def save_snapshot(self, stream: str, seq: int, code: str, state: bytes) -> None:
         await self._write(lambda database: database.save_snapshot(stream, seq, code, state))
@@ -309,14 +342,12 @@ class EventLog:
         return await self._read(self._reader.direct_calls)
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
-        # Shielded like the commit: apsw would turn the caller's deadline into an error in the middle of a read.
-        with trio.CancelScope(shield=True):
-            try:
-                result: T = await self._read_sync(function, *args)
-            except apsw.Error as error:  # who asked cannot be answered; nobody else need hear of it
-                self._note(error)
-                log.error("read_failed", path=self._reader.path, reason=str(error))
-                raise InternalError(f"cannot read {self._reader.path}: {error}") from error
+        try:
+            result = await self._reads.run(function, *args)
+        except apsw.Error as error:  # who asked cannot be answered; nobody else need hear of it
+            self._note(error)
+            log.error("read_failed", path=self._reader.path, reason=str(error))
+            raise InternalError(f"cannot read {self._reader.path}: {error}") from error
         await trio.lowlevel.checkpoint_if_cancelled()
         return result
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import apsw
 import trio
@@ -15,6 +14,7 @@ from agentd.store.log import EventLog
 from agentd.store.reader import Reader
 from agentd.store.repair.sound import Soundness, make_sound
 from agentd.store.sqlite import Database, connect, prepare
+from agentd.store.worker import Inline, Worker
 from agentwire.errors import StoreError
 
 
@@ -25,17 +25,16 @@ async def open_log(path: str, index: Indexer, clock: Clock) -> AsyncIterator[Eve
     Resource handling: two connections with a thread each, closed when the scope ends.
     Error handling: ConfigError for a newer schema, StoreError for a file that cannot be used or is no database.
     """
-    async with _connection(path) as write_db, _connection(path) as read_db:
+    async with _connection(path, "log writer") as (write_db, writes), _connection(path, "log reader") as (read_db, reads):
         writer, reader = Database(write_db, path, index), Reader(read_db, path)
-        with trio.CancelScope(shield=True):  # a deadline would interrupt a migration half-way, each time anew
-            try:
-                await write_db.async_run(prepare, write_db)
-                await write_db.async_run(writer.migrate)
-                await read_db.async_run(prepare, read_db)
-                await read_db.pragma("query_only", True)
-            except apsw.Error as error:
-                raise _unusable(path, error) from error
-        yield EventLog(writer, reader, write_db.async_run, read_db.async_run, clock)
+        try:
+            await writes.run(prepare, write_db)
+            await writes.run(writer.migrate)
+            await reads.run(prepare, read_db)
+            await reads.run(read_db.pragma, "query_only", True)
+        except apsw.Error as error:
+            raise _unusable(path, error) from error
+        yield EventLog(writer, reader, writes, reads, clock)
 
 
 @asynccontextmanager
@@ -56,18 +55,23 @@ async def open_sound(path: str, index: Indexer, clock: Clock) -> AsyncIterator[t
 
 
 @asynccontextmanager
-async def _connection(path: str) -> AsyncIterator[Any]:
-    # Its thread is not a daemon thread: a connection that is opened half-way or not closed would hang the process at exit.
-    with trio.CancelScope(shield=True):
-        try:
-            db = await apsw.Connection.as_async(path)
-        except apsw.Error as error:
-            raise _unusable(path, error) from error
+async def _connection(path: str, name: str) -> AsyncIterator[tuple[apsw.Connection, Worker]]:
+    worker = Worker(name)
     try:
-        yield db
+        db = await _opened(worker, path)
+        try:
+            yield db, worker
+        finally:
+            await worker.run(db.close)
     finally:
-        with trio.CancelScope(shield=True):
-            await db.aclose()
+        worker.close()
+
+
+async def _opened(worker: Worker, path: str) -> apsw.Connection:
+    try:
+        return await worker.run(apsw.Connection, path)
+    except apsw.Error as error:
+        raise _unusable(path, error) from error
 
 
 def _unusable(path: str, error: apsw.Error) -> StoreError:
@@ -87,9 +91,5 @@ def open_inline(index: Indexer, clock: Clock, path: str = ":memory:") -> EventLo
     """A log whose commits run in the caller's thread: for tests on a virtual clock, which must not see a thread."""
     database = Database(connect(path), path, index)
     database.migrate()
-
-    async def run_sync(function: Callable[..., Any], *args: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
-
-    return EventLog(database, Reader(database.db, path), run_sync, run_sync, clock)
+    inline = Inline()
+    return EventLog(database, Reader(database.db, path), inline, inline, clock)

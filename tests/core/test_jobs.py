@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from agentd.core.jobs import KEPT, Ring, piece
 from agentd.core.state import OLD_JOBS
+from agentd.store.worker import Inline
 from agentwire import events as ev
 from agentwire.errors import NotFound, StorageFull, ToolError
 from agentwire.types import BlobRef, Text
@@ -86,25 +88,28 @@ async def test_only_so_many_run_at_once() -> None:
         assert (await place.ended("true")).number == 2
 
 
+class FullDisk(Inline):
+    def submit(self, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        def fail() -> Any:
+            raise StorageFull("the disk is full")
+
+        super().submit(fail, done)
+
+
 @pytest.mark.slow  # the store tries again each second
 async def test_on_a_full_disk_no_job_begins() -> None:
     """What cannot be written down first does not happen; the end of one that runs is written once there is space."""
     async with yard() as place:
         await place.start("sleep 1000")
         store = place.house.store
-        write = store._write_sync
-
-        async def fail(*_: Any) -> Any:
-            raise StorageFull("the disk is full")
-
-        store._write_sync = fail
+        writes, store._writes = store._writes, FullDisk()
         with pytest.raises(ToolError, match="not started"):
             await place.start(f"echo begun > {place.box.path}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(place.jobs.kill, 1)
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert [job.state for job in place.jobs.list()] == ["running"]
-            store._write_sync = write
+            store._writes = writes
         assert place.box.empty() and [job.state for job in place.jobs.list()] == ["killed"]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -12,10 +13,13 @@ import trio.testing
 
 from agentd.core.live import Live
 from agentd.ports import ToolOutcome
+from agentd.store.worker import Inline
 from agentwire.errors import Conflict, NotFound, Stopping
 from tests.fakes.house import open_house
 from tests.fakes.models import Ask, FakeModels, Say, count_results, waiting_model
 from tests.fakes.tools import FakeTools, said, spec
+
+T = TypeVar("T")
 
 HELLO = FakeModels(lambda prompt: Say(["Hello"]))
 
@@ -88,18 +92,19 @@ async def test_nothing_comes_behind_the_erasure(autojump_clock: trio.testing.Moc
     """A prompt that was on its way when its session was deleted is refused, not acknowledged and lost."""
     async with open_house(HELLO) as house:
         live = await house.create()
-        through, gate = house.store._read_sync, trio.Event()
+        gate = trio.Event()
 
-        async def slow(*args: Any) -> Any:
-            await gate.wait()
-            return await through(*args)
+        class Slow(Inline):
+            async def run(self, function: Callable[..., T], *args: Any) -> T:
+                await gate.wait()
+                return await super().run(function, *args)
 
         async def prompt() -> None:
             with pytest.raises(NotFound):
                 await house.prompt(live, "late", key="looked up first")
 
         async with trio.open_nursery() as nursery:
-            house.store._read_sync = slow
+            house.store._reads = Slow()
             nursery.start_soon(prompt)
             await trio.testing.wait_all_tasks_blocked()
             await house.call("session/delete", session=live.state.id)

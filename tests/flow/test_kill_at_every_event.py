@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from agentd.core.index import index_change
 from agentd.ports import Message, Prompt
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline
+from agentd.store.worker import Inline
 from agentwire.errors import StoreError
 from agentwire.types import Effect, SessionFilter, ToolResult
 from tests.fakes.house import TrioClock, open_house
@@ -32,26 +34,26 @@ def two_tools(prompt: Prompt) -> Reply:
     ][count_results(prompt)]  # type: ignore[return-value]
 
 
-class Mortal:
+class Mortal(Inline):
     """A store whose daemon dies at commit number `last` (from 0): before it is written, or right after."""
 
     def __init__(self, path: str, last: int, *, written: bool) -> None:
         self.log = open_inline(index_change, TrioClock(), path)
         self.commits = 0
         self._last, self._written = last, written
-        self._run = self.log._write_sync
-        self.log._write_sync = self._write
+        self.log._writes = self
 
-    async def _write(self, function: Callable[..., Any], *args: Any) -> Any:
-        if function != self.log._writer.commit:  # what the writer asks before its first commit
-            return await self._run(function, *args)
+    def submit(self, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        commits = getattr(work, "func", None) == self.log._writer.commit  # not what the writer asks before its first
+        super().submit(partial(self._commit, work) if commits else work, done)
+
+    def _commit(self, work: Callable[[], Any]) -> None:
         dying = self.commits >= self._last
         if self._written or not dying:
-            await self._run(function, *args)
+            work()
         self.commits += 1
         if dying:
             raise apsw.IOError("the machine died")
-        return None
 
 
 async def run_until_death(store: EventLog, tools: FakeTools) -> None:

@@ -52,7 +52,7 @@ def noise(size: int, seed: int = 1) -> str:
 
 async def on_file(store: EventLog, name: str, *values: Any) -> Any:
     """A pragma of the writer's connection, in its thread."""
-    return await store._write_sync(store._writer.db.pragma, name, *values)
+    return await store._writes.run(store._writer.db.pragma, name, *values)
 
 
 async def fill(store: EventLog) -> None:

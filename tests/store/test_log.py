@@ -18,6 +18,7 @@ from agentd.ports import IdemKey, NewEvent
 from agentd.store.log import EventLog
 from agentd.store.opening import open_inline, open_log
 from agentd.store.sqlite import Database
+from agentd.store.worker import Inline, Works
 from agentwire.errors import ConfigError, InternalError, InvalidParams, StorageFull, StoreError
 from agentwire.events import MAX_EVENT, Event
 from tests.core.logs import finished, replied
@@ -35,24 +36,32 @@ def seqs(events: Any) -> list[int]:
     return [event.seq for event in events]
 
 
-class Slow:
+class Slow(Works):
     """A disk whose commits take as long as the test wants. `batches` has what each commit was given."""
 
     def __init__(self, store: EventLog) -> None:
         self.batches: list[int] = []
-        self.gate = trio.Event()
-        self.gate.set()
-        self._through = store._write_sync
-        store._write_sync = self  # the seam between the log and the thread of its connection
+        self._held: list[Callable[[], None]] = []
+        self._stalls = False
+        self._through = store._writes
+        store._writes = self  # the seam between the log and the thread of its connection
 
-    async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
-        await self.gate.wait()
-        if args and isinstance(args[0], list):
-            self.batches.append(len(args[0]))
-        return await self._through(function, *args)
+    def submit(self, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        given = getattr(work, "args", ())
+        if given and isinstance(given[0], list):
+            self.batches.append(len(given[0]))
+        if self._stalls:
+            self._held.append(lambda: self._through.submit(work, done))
+        else:
+            self._through.submit(work, done)
 
     def stall(self) -> None:
-        self.gate = trio.Event()
+        self._stalls = True
+
+    def go_on(self) -> None:
+        self._stalls = False
+        while self._held:
+            self._held.pop(0)()
 
 
 async def settle() -> None:
@@ -72,7 +81,7 @@ async def test_what_gathers_during_a_commit_shares_the_next() -> None:
         for number in range(51):
             nursery.start_soon(store.append, [renamed(str(number))])
             await settle()
-        slow.gate.set()
+        slow.go_on()
         await settle()
         assert slow.batches == [1, 50]
         assert [event.body.title for event in committed] == [str(number) for number in range(51)]
@@ -104,7 +113,7 @@ async def test_cancelled_wait_does_not_take_the_append_back() -> None:
         with trio.CancelScope() as scope:
             scope.cancel()
             await store.append([renamed("before")])
-        slow.gate.set()
+        slow.go_on()
         await store.flush()
         assert [event.body.title for event in committed] == ["in the commit", "queued", "before"]
 
@@ -121,7 +130,7 @@ async def test_cancelled_writer_finishes_what_was_asked_before() -> None:
             waiters.start_soon(store.append, [renamed()])
             await settle()
         nursery.cancel_scope.cancel()
-        slow.gate.set()
+        slow.go_on()
     assert seqs(heard) == [1, 2]
     with pytest.raises(StoreError, match="stopped"):
         await store.append([renamed()])
@@ -156,7 +165,7 @@ async def test_what_is_saved_while_its_message_is_written_is_gone_too(body: Any)
         nursery.start_soon(store.append, [NewEvent("s", "ann", body)])
         await settle()
         store.save_draft("s", b"late")
-        slow.gate.set()
+        slow.go_on()
         await settle()
         assert await store.load_draft("s") == []
 
@@ -230,7 +239,7 @@ async def test_big_inputs_on_a_full_disk_do_not_keep_an_outcome_out(autojump_clo
         nursery.start_soon(insist)
         await settle()
         with trio.fail_after(5):
-            slow.gate.set()
+            slow.go_on()
             await store.append([renamed("outcome")], essential=True)
         nursery.cancel_scope.cancel()
         assert [event.body.title for event in committed] == ["x", "outcome"] and refused
@@ -331,7 +340,7 @@ async def test_dead_writer_wakes_every_waiter_now_and_later() -> None:
             for number in range(3):
                 nursery.start_soon(append, f"{number}")
                 await settle()
-            slow.gate.set()
+            slow.go_on()
     await append("later")
     store.save_draft("s", b"x")
     with pytest.raises(StoreError):
@@ -366,7 +375,7 @@ async def test_closing_writes_what_was_asked_before() -> None:
         store.save_draft("s", b"x")
         store.close()
         store.close()
-        slow.gate.set()
+        slow.go_on()
         with pytest.raises(StoreError, match="closed"):
             await store.append([renamed()])
         store.save_draft("s", b"too late")
@@ -391,7 +400,7 @@ async def test_flush_waits_for_all_before_it() -> None:
         nursery.start_soon(flush)
         await settle()
         assert not flushed.is_set()
-        slow.gate.set()
+        slow.go_on()
         await flushed.wait()
 
 
@@ -420,6 +429,22 @@ appenders = st.lists(
 )
 
 
+class Uneven(Inline):
+    """Everything takes a few rounds of the loop."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    def submit(self, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        self._later(self._chance.randrange(4), work, done)
+
+    def _later(self, rounds: int, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        if rounds:
+            trio.lowlevel.current_trio_token().run_sync_soon(self._later, rounds - 1, work, done)
+        else:
+            super().submit(work, done)
+
+
 @given(appenders, st.integers(), st.integers(1, 5))
 def test_any_interleaving_gives_the_order_of_the_file(plans: list[tuple[str, list[int], int]], seed: int, batch: int) -> None:
     """Several tasks on several streams, some cancelled, commits of any length, batches of any size: what `on_commit` heard is
@@ -428,14 +453,7 @@ def test_any_interleaving_gives_the_order_of_the_file(plans: list[tuple[str, lis
     async def scenario() -> None:
         store, chance = log(), random.Random(seed)
         heard: list[Event] = []
-        through = store._write_sync
-
-        async def uneven(function: Callable[..., Any], *args: Any) -> Any:
-            for _ in range(chance.randrange(4)):
-                await trio.lowlevel.checkpoint()
-            return await through(function, *args)
-
-        store._write_sync = uneven
+        store._writes = Uneven(chance)
 
         async def task(number: int, stream: str, sizes: list[int], patience: int) -> None:
             with trio.move_on_after(patience) as scope:
