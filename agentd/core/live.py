@@ -44,7 +44,7 @@ class Live:
     used: float = 0.0  # trio clock
     saved_seq: int = 0  # seq of the newest snapshot
     _answers: dict[str, str] = field(factory=dict)
-    _changes: trio.Event = field(factory=trio.Event)
+    _changes: trio.Event | None = None  # if somebody waits for one
 
     @classmethod
     def of(cls, state: SessionState) -> Live:
@@ -59,11 +59,14 @@ class Live:
 
     async def changed(self) -> None:
         """Wait for the next committed event or change of watchers."""
+        if self._changes is None:
+            self._changes = trio.Event()
         await self._changes.wait()
 
     def notify(self) -> None:
-        self._changes.set()
-        self._changes = trio.Event()
+        if self._changes is not None:
+            self._changes.set()
+            self._changes = None
 
     def cancel(self) -> None:
         """Cancel the running turn, or the one that is just about to run."""

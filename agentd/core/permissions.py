@@ -21,21 +21,22 @@ class Permissions:
     def __init__(self, settings: Current, real: Callable[[str], str], users: Users) -> None:
         self._settings, self._real, self._users = settings, real, users
         self._projects: dict[str, Project | None] = {}
+        self._reals: dict[str, str] = {}
 
     async def prepare(self, user: str, cwd: str) -> Project | None:
         """Read what of the rules is not in memory, and the project's file, as it is now. Before `policy`, in each turn anew."""
         await self._users.load(user)
-        real = self._real(cwd)
+        real = self._reals[cwd] = self._real(cwd)
         self._projects[real] = find_project(real)
         return self._projects[real]
 
     def policy(self, state: SessionState) -> Policy:
-        """What calls of the session are judged by, now."""
+        """What calls of the session are judged by, now; in the directory that its path led to when the turn began."""
         return self.policy_at(state.user, state.cwd, state.mode, state.rules)
 
     def policy_at(self, user: str, cwd: str, mode: ModeChoice = "", own: Sequence[Rule] = ()) -> Policy:
         """The same for a directory without a session. `own`: further rules."""
-        base, known, real = self._settings().policy, self._users[user], self._real(cwd)
+        base, known, real = self._settings().policy, self._users[user], self._reals.get(cwd) or self._real(cwd)
         project = self._projects.get(real)
         theirs = project.counting(known.trusted.get(project.path)) if project else ()
         return evolve(base, mode=mode or base.mode, rules=(*base.rules, *theirs, *known.rules, *own), roots=(real,))

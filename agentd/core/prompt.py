@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 
 from attrs import frozen
@@ -79,7 +80,7 @@ def build_prompt(
     Error handling: ContextTooLong if the open turn alone does not fit the model's context.
     """
     offered = tuple(tools) if limits.tools else ()
-    system = _system(state, limits, facts, offered)
+    system = _system(limits.family, facts, state.cwd, state.instructions, tools=bool(offered))
     room = (limits.context - limits.max_output) * limits.chars_per_token
     described = size_of_tools(offered)
     if limits.family == "embedded":
@@ -101,13 +102,14 @@ def build_prompt(
     )
 
 
-def _system(state: SessionState, limits: ModelLimits, facts: Facts, tools: Sequence[ToolSpec]) -> str:
+@lru_cache(maxsize=64)
+def _system(family: str, facts: Facts, cwd: str, instructions: str, *, tools: bool) -> str:
     text = _EMBEDDED
-    if limits.family == "large":
-        text = _LARGE.format(user=facts.user, date=facts.date, platform=facts.platform, cwd=state.cwd)
-    if limits.family == "large" and tools:
+    if family == "large":
+        text = _LARGE.format(user=facts.user, date=facts.date, platform=facts.platform, cwd=cwd)
+    if family == "large" and tools:
         text += _TOOLS
-    return text + _INSTRUCTIONS.format(instructions=state.instructions) if state.instructions else text
+    return text + _INSTRUCTIONS.format(instructions=instructions) if instructions else text
 
 
 def continuing(state: SessionState) -> bool:

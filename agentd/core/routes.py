@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from attrs import field, frozen
@@ -56,7 +57,7 @@ class Route:
     members: tuple[Candidate | Route, ...]
     weights: tuple[int, ...]
 
-    @property
+    @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """All that may be asked, each once, in the order in which they are written."""
         return tuple(dict.fromkeys(_flat(self)))
@@ -81,9 +82,13 @@ class Routes:
         self.aliases: dict[str, Route] = {}
         for name in self._aliases:
             self._define(name, ())
+        self._routes = lru_cache(maxsize=256)(self._read)
 
     def route(self, name: str) -> Route:
         """What `name` stands for now. Raises InvalidParams that says what there is."""
+        return self._routes(name)
+
+    def _read(self, name: str) -> Route:
         names = [part.strip() for part in (name or self.default).split(",")]
         if not all(names):
             raise InvalidParams(

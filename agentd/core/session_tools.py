@@ -100,7 +100,6 @@ class SessionTools:
         return ()
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> ToolOutcome:
-        await trio.lowlevel.checkpoint()
         return await self._calls[name](arguments, context)
 
     async def _todo(self, arguments: Mapping[str, Any], _context: ToolContext) -> ToolOutcome:

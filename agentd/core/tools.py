@@ -44,7 +44,8 @@ class Tools:
     def __init__(self, sources: Sequence[ToolSource] = ()) -> None:
         self._sources = tuple(sources)
         self._offered: dict[str, Offered] = {}
-        self._known: tuple[Sequence[ToolSpec], ...] = ()
+        self._known: list[Sequence[ToolSpec] | None] = [None] * len(self._sources)
+        self._specs: tuple[ToolSpec, ...] = ()
         self._clashes: set[tuple[str, str]] = set()
         self._schemas = Schemas()
 
@@ -56,20 +57,22 @@ class Tools:
     @property
     def offered(self) -> Mapping[str, Offered]:
         """All tools by their names, as their sources have them now."""
-        known = tuple(source.specs() for source in self._sources)
-        if len(known) != len(self._known) or any(one is not other for one, other in zip(known, self._known, strict=True)):
-            self._known, self._offered = known, self._gather(known)
+        for source, known in zip(self._sources, self._known, strict=True):
+            if source.specs() is not known:
+                self._gather()
+                break
         return self._offered
 
-    def _gather(self, known: Sequence[Sequence[ToolSpec]]) -> dict[str, Offered]:
+    def _gather(self) -> None:
         offered: dict[str, Offered] = {}
-        for source, specs in zip(self._sources, known, strict=True):
-            for spec in specs:
+        self._known = [source.specs() for source in self._sources]
+        for source in self._sources:
+            for spec in source.specs():
                 first = offered.setdefault(spec.name, Offered(source, spec))
                 if first.source is not source and (clash := (spec.name, source.name)) not in self._clashes:
                     self._clashes.add(clash)
                     log.warning("tool_name_taken", tool=spec.name, source=source.name, taken_by=first.source.name)
-        return offered
+        self._offered, self._specs = offered, tuple([one.spec for one in offered.values()])
 
     @property
     def refused(self) -> Sequence[str]:
@@ -89,8 +92,10 @@ class Tools:
         """The arguments of a call as they are meant. Raises ToolError for those that do not fit the tool's schema."""
         return self._schemas.fit(spec, arguments)
 
-    def specs(self) -> list[ToolSpec]:
-        return [one.spec for one in self.offered.values()]
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """All tools; the same object as long as they are the same, for what is made of them once."""
+        _ = self.offered
+        return self._specs
 
     def find(self, name: str) -> Offered | None:
         return self.offered.get(name)

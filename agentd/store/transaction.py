@@ -7,22 +7,32 @@ Transaction"); apsw's own `with connection:` then fails on the rollback and hide
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import apsw
 
 
-@contextmanager
-def transaction(db: apsw.Connection) -> Iterator[None]:
+def transaction(db: apsw.Connection) -> AbstractContextManager[None]:
     """BEGIN IMMEDIATE, then COMMIT, or ROLLBACK if anything was raised: all or nothing. The connection is usable afterwards."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+    return _Transaction(db)
+
+
+class _Transaction(AbstractContextManager[None]):
+    """A class: around each commit a generator would cost as much as a statement."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 @contextmanager
