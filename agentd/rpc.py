@@ -41,6 +41,9 @@ class Outlet(Protocol):
     def send(self, frame: bytes) -> None:
         """Take a frame, or several, at once; write now what the peer takes now, the rest later. Never waits, never raises."""
 
+    def post(self, frame: bytes) -> None:
+        """The same, in the order of both, but written when those tasks have run that are about to."""
+
     @property
     def backlog(self) -> tuple[int, int]:
         """(frames, bytes) not yet written."""
@@ -80,8 +83,10 @@ class _Watch:
         if frames >= MAX_FRAMES or size >= MAX_BYTES:
             self.close("lagged")
             return
-        self.outlet.send(frame)
-        if seq is not None:
+        if seq is None:
+            self.outlet.send(frame)
+        else:
+            self.outlet.post(frame)
             self.seq = seq
 
     def close(self, reason: str) -> None:

@@ -24,6 +24,9 @@ class MemoryOutlet:
         assert frame.endswith(b"\n")
         self.frames += map(msgspec.json.decode, frame.splitlines())
 
+    def post(self, frame: bytes) -> None:
+        self.send(frame)
+
     async def drained(self) -> None:
         await trio.lowlevel.checkpoint()
         if self._reading is not None:
