@@ -126,9 +126,9 @@ class Lab:
             yield int(port)
 
     @contextmanager
-    def listener(self, replies: int) -> Iterator[int]:
-        """A model server that looks into no request; so many different replies in turn. Its port."""
-        argv = [sys.executable, "-m", "benchmarks.listener", str(replies)]
+    def listener(self, *what: str | int) -> Iterator[int]:
+        """A model server that looks into no request; `what` it answers in turn, see benchmarks/listener.py. Its port."""
+        argv = [sys.executable, "-m", "benchmarks.listener", *map(str, what)]
         with running(argv, environment(self.place("listener"))) as (_, port):
             yield int(port)
 

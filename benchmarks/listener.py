@@ -1,4 +1,5 @@
-"""A model server that reads a request without looking into it and answers with another passage each time: `... PASSAGES`.
+"""A model server that reads a request without looking into it: `... PASSAGES` answers with another passage each time, `... calls N`
+with N calls of the tool `todo`, one in each reply, and then a word, over and over.
 
 What a long history costs the daemon is not to be hidden behind what it costs a server to parse it.
 """
@@ -8,6 +9,8 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import trio
@@ -19,18 +22,33 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encodin
 _READ = 1 << 20
 
 
-def _reply(text: str) -> bytes:
+def arguments(number: int) -> dict[str, Any]:
+    """Those of call `number`."""
+    return {"todos": [{"text": f"step {number}", "state": "in_progress"}]}
+
+
+def _said(text: str) -> bytes:
+    return _reply({"content": text}, "stop")
+
+
+def _call(number: int) -> bytes:
+    function = {"name": "todo", "arguments": msgspec.json.encode(arguments(number)).decode()}
+    return _reply({"tool_calls": [{"index": 0, "id": f"call-{number}", "type": "function", "function": function}]}, "tool_calls")
+
+
+def _reply(delta: dict[str, Any], reason: str) -> bytes:
+    """Its body."""
     events = [
-        {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]},
         {"choices": [], "usage": {"prompt_tokens": 5000, "completion_tokens": 80}},
     ]
     body = b"".join(b"data: %b\n\n" % msgspec.json.encode(event) for event in events) + b"data: [DONE]\n\n"
-    return b"%b%x\r\n%b\r\n0\r\n\r\n" % (_HEAD, len(body), body)
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
-async def _main(count: int) -> None:
-    replies = itertools.cycle(map(_reply, passages(count)))
+async def _main(bodies: Iterable[bytes]) -> None:
+    replies = itertools.cycle(bodies)
 
     async def serve(stream: trio.SocketStream) -> None:
         pending = b""
@@ -47,6 +65,7 @@ async def _main(count: int) -> None:
                 while left > 0:
                     left -= len(await stream.receive_some(_READ))
                 pending = b""
+                await stream.send_all(_HEAD)
                 await stream.send_all(next(replies))
 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -55,4 +74,7 @@ async def _main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(_main, int(sys.argv[1]))
+    if sys.argv[1] == "calls":
+        trio.run(_main, [*map(_call, range(int(sys.argv[2]))), _said("done")])
+    else:
+        trio.run(_main, map(_said, passages(int(sys.argv[1]))))

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
-from benchmarks.common import Client, FullCommit, Lab, rule, tokens
+from benchmarks.common import Client, FullCommit, Lab
 from benchmarks.figures import Figure, quiet
+from benchmarks.listener import arguments
 from benchmarks.wires import CHAT
 
 _CALLS, _TURNS = 50, 15
@@ -26,10 +27,9 @@ sent along."""
 def calls(lab: Lab) -> list[Figure]:
     """A built-in tool without a process of its own. A step is from the last outcome to the next; turns and floors alternate,
     so that both see the machine as it is at the time."""
-    rules = [rule("", {"verb": "call", "name": "todo", "arguments": _arguments(n)}, after_tools=n) for n in range(_CALLS)]
     folder = lab.place("floor")
     with (
-        lab.server(*rules, rule("", tokens(1), after_tools=_CALLS)) as port,
+        lab.listener("calls", _CALLS) as port,
         lab.daemon(port) as daemon,
         closing(Client(daemon)) as client,
         closing(FullCommit(folder)) as commit,
@@ -41,10 +41,10 @@ def calls(lab: Lab) -> list[Figure]:
             before = daemon.process.cpu
             steps.append(list(_steps(client)))
             spent.append(daemon.process.cpu - before)
-            requests.append([bare.request(n) for n in range(_CALLS)])
+            requests.append([bare.request(n) for n in range(_CALLS + 1)])  # the turn's last one, too: the server counts them
             commits += [sum(commit() for _ in range(_COMMITS)) for _ in range(_CALLS)]
     above = [quiet(turn[n] for turn in steps) - quiet(turn[n] for turn in requests) for n in range(_CALLS)]
-    return _figures(above, quiet(commits), quiet(sum(turn) / _CALLS for turn in requests), quiet(spent) / _CALLS)
+    return _figures(above, quiet(commits), quiet(sum(turn) / len(turn) for turn in requests), quiet(spent) / _CALLS)
 
 
 def _figures(above: Sequence[float], commits: float, request: float, cpu: float) -> list[Figure]:
@@ -59,10 +59,6 @@ def _figures(above: Sequence[float], commits: float, request: float, cpu: float)
         Figure(name="  daemon CPU, its request included", value=cpu * 1000, unit="ms"),
         Figure(name="  the bare request", value=request * 1000, unit="ms"),
     ]
-
-
-def _arguments(number: int) -> dict[str, Any]:
-    return {"todos": [{"text": f"step {number}", "state": "in_progress"}]}
 
 
 def _steps(client: Client) -> Iterator[float]:
@@ -92,13 +88,13 @@ class _Bare:
     def __init__(self, port: int, tools: list[dict[str, Any]]) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._bodies = [self._post(number, tools) for number in range(_CALLS)]
+        self._bodies = [self._post(number, tools) for number in range(_CALLS + 1)]
 
     def _post(self, number: int, tools: list[dict[str, Any]]) -> bytes:
         messages: list[dict[str, Any]] = [{"role": "system", "content": "x" * 1500}, {"role": "user", "content": "go"}]
         for step in range(number):
-            arguments = msgspec.json.encode(_arguments(step)).decode()
-            call = {"id": f"call-{step}", "type": "function", "function": {"name": "todo", "arguments": arguments}}
+            written = msgspec.json.encode(arguments(step)).decode()
+            call = {"id": f"call-{step}", "type": "function", "function": {"name": "todo", "arguments": written}}
             messages += [
                 {"role": "assistant", "tool_calls": [call]},
                 {"role": "tool", "tool_call_id": call["id"], "content": f"[>] step {step}"},
