@@ -110,9 +110,11 @@ class Connection:
             while not self._gone:
                 await self._wake.wait()
                 self._wake = trio.Event()
+                await trio.lowlevel.cancel_shielded_checkpoint()  # behind whoever was woken together with it
                 while self._waiting:
-                    await trio.lowlevel.wait_writable(self._socket)
                     self._write_some()
+                    if self._waiting:
+                        await trio.lowlevel.wait_writable(self._socket)
                 self._empty.set()
 
     def stop_writing(self) -> None:
