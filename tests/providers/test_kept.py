@@ -66,18 +66,21 @@ def changed(history: list[Message], change: str, value: Any) -> list[Message]:
             return list(history)
 
 
-@given(st.lists(changes, min_size=1, max_size=12))
-def test_what_was_kept_changes_no_byte(steps: list[tuple[str, Any]]) -> None:
-    """Also of images, whose contents are now at hand and now are not."""
+@given(st.lists(st.tuples(changes, st.integers(0, 3)), min_size=1, max_size=12))
+def test_what_was_kept_changes_no_byte(steps: list[tuple[tuple[str, Any], int]]) -> None:
+    """Also of images, whose contents are now at hand and now are not; however many of the last messages stand apart."""
     histories, session, blobs = EncodedHistories(encoded), "a", CONTENTS
     said: dict[str, list[Message]] = {"a": [], "b": []}
-    for change, value in steps:
+    for (change, value), wanted in steps:
         if change == "other session":
             session = "b" if session == "a" else "a"
         if change == "other contents":
             blobs = {name: CONTENTS[name] for name in value}
         said[session] = changed(said[session], change, value)
-        assert b"".join(histories.blocks(session, said[session], blobs)) == afresh(said[session], blobs)
+        apart = min(wanted, len(said[session]))
+        blocks = histories.blocks(session, said[session], blobs, apart=apart)
+        assert b"".join(blocks) == afresh(said[session], blobs)
+        assert blocks[len(blocks) - apart :] == [encoded(message, blobs) for message in said[session][len(said[session]) - apart :]]
 
 
 def long(count: int, text: str = "x" * 1000) -> list[Message]:
@@ -95,6 +98,24 @@ def test_a_block_is_encoded_once() -> None:
     assert all(any(block is other for other in first) for block in whole)
     history[0] = Message("user", (Text(text="other"),))
     assert b"".join(histories.blocks("s", history, {})) == afresh(history, {})
+
+
+def test_only_what_is_new_is_encoded() -> None:
+    """Also behind images, and in a history that was loaded again; of one whose images went, what is behind the first of them."""
+    fresh: list[Message] = []
+
+    def encode(message: Message, blobs: Mapping[str, bytes]) -> bytes:
+        fresh.append(message)
+        return encoded(message, blobs)
+
+    histories, history = EncodedHistories(encode), long(70)
+    history[66] = Message("user", (Image(blob="a" * 64, bytes=1, media="image/png"),))
+    for blobs, apart, expected in ((CONTENTS, 0, 70), (CONTENTS, 2, 2), (CONTENTS, 0, 2), ({}, 1, 10), ({}, 5, 2)):
+        history = [Message(message.role, message.parts) for message in history]
+        fresh.clear()
+        assert b"".join(histories.blocks("s", history, blobs, apart=apart)) == afresh(history, blobs)
+        assert fresh == history[len(history) - expected :]
+        history += long(2)
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
