@@ -6,15 +6,15 @@ Hosts differ from the original in many small ways; each tolerance below has the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from attrs import frozen
 
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
 from agentd.providers.contents import SHOWN, as_text, data_url, images_of, instead, result_text, usable
+from agentd.providers.encoding import EncodedTools, as_json
 from agentd.providers.kept import EncodedHistories
 from agentd.providers.names import plain, short_id
 from agentd.providers.openai_schema import strict
@@ -26,13 +26,11 @@ CONTINUE: Final = (
 )
 """Asks for the rest of a reply where the host cannot continue an assistant message itself."""
 
-_encoder = msgspec.json.Encoder()
 _NAME = 64  # characters of a tool's name
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@frozen
-class _Manner:
+class _Manner(NamedTuple):
     """How messages are written, for whom: with images, with files, with the model's own reasoning."""
 
     images: bool
@@ -50,6 +48,7 @@ class ChatRequests:
     def __init__(self, provider: str, *, official: bool = False) -> None:
         self._provider, self._official = provider, official
         self._histories: dict[_Manner, EncodedHistories] = {}
+        self._tools = EncodedTools(functions)
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
         """The body in blocks."""
@@ -57,20 +56,20 @@ class ChatRequests:
         if manner not in self._histories:
             self._histories[manner] = EncodedHistories(_Writer(self._provider, manner).encode)
         history = self._histories[manner].blocks(prompt.session, prompt.messages, prompt.blobs)
-        first = b"," + _json({"role": "system", "content": prompt.system}) if prompt.system else b""
-        last = b"," + _json({"role": "user", "content": CONTINUE}) if _asks_on(prompt, data) else b""
+        first = b"," + as_json({"role": "system", "content": prompt.system}) if prompt.system else b""
+        last = b"," + as_json({"role": "user", "content": CONTINUE}) if _asks_on(prompt, data) else b""
         blocks = [block for block in (first, *history, last) if block]
         if blocks:
             blocks[0] = blocks[0][1:]
         fields = {**self._fields(prompt, data), **data.extra}
-        head = _json({"model": fields.pop("model")})[:-1] + b',"messages":['
-        return [head, *blocks, b"]," + _json(fields)[1:]]
+        head = as_json({"model": fields.pop("model")})[:-1] + b',"messages":['
+        return [head, *blocks, b"]," + as_json(fields)[1:]]
 
     def _fields(self, prompt: Prompt, data: ModelData) -> dict[str, Any]:
         """Everything but the messages."""
         fields: dict[str, Any] = {"model": prompt.model, "stream": True, "stream_options": {"include_usage": True}}
         if prompt.tools:
-            fields["tools"] = [_tool(tool) for tool in prompt.tools]
+            fields["tools"] = self._tools.json(prompt.tools)
         if prompt.max_output:
             fields["max_completion_tokens" if self._official else "max_tokens"] = prompt.max_output
         if self._official and prompt.session:
@@ -119,13 +118,6 @@ def _asks_on(prompt: Prompt, data: ModelData) -> bool:
     return last is not None and last.role == "assistant" and bool(last.calls or _text(last))
 
 
-def _json(value: Any) -> bytes:
-    try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:  # a lone surrogate: replaced, as on our own wire
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
 # --- messages ------------------------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +128,7 @@ class _Writer:
         self._provider, self._manner = provider, manner
 
     def encode(self, message: Message, blobs: Mapping[str, bytes]) -> bytes:
-        return b"".join([b"," + _json(said) for said in self._said(message, blobs)])
+        return b"".join([b"," + as_json(said) for said in self._said(message, blobs)])
 
     def _said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
@@ -211,6 +203,7 @@ def _result(result: ToolResult) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": short_id(result.call), "content": f"Error: {content}" if result.is_error else content}
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}
+def functions(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    """Tools as this dialect has them."""
+    about = [{"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools]
+    return [{"type": "function", "function": function} for function in about]

@@ -6,15 +6,14 @@ model's own or have nothing behind them, arguments that are no object, names in 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from attrs import frozen
 
 from agentd.ports import Message
 from agentd.providers.contents import as_text, encoded, images_of, instead, result_text, usable
+from agentd.providers.encoding import as_json
 from agentd.providers.names import plain
 from agentwire.types import Citation, File, Image, Part, Reasoning, Text, ToolCall, ToolResult
 
@@ -27,12 +26,10 @@ THOUGHTS: Final = frozenset(("thinking", "redacted_thinking"))
 _IMAGES = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 _NAME = 128  # characters of a tool's name
 
-_encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, Any])
 
 
-@frozen
-class Way:
+class Way(NamedTuple):
     """How messages are encoded: whose thoughts go back (with an empty `provider` none do), and what the model takes."""
 
     provider: str
@@ -121,10 +118,3 @@ def text_block(text: str) -> dict[str, Any]:
 
 def in_role(role: str, said: Sequence[Mapping[str, Any]]) -> bytes:
     return b"," + as_json({"role": role, "content": said})
-
-
-def as_json(value: Any) -> bytes:
-    try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:  # a lone surrogate: replaced, as on our own wire
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -15,8 +15,9 @@ from typing import Any, Final
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
+from agentd.providers.encoding import EncodedTools, as_json
 from agentd.providers.kept import EncodedHistories
-from agentd.providers.messages_blocks import THOUGHTS, Way, as_json, in_role, text_block
+from agentd.providers.messages_blocks import THOUGHTS, Way, in_role, text_block
 from agentd.providers.messages_schema import strict
 
 FIRST: Final = "[The conversation begins with your own message.]"
@@ -35,6 +36,7 @@ class MessagesRequests:
     def __init__(self, provider: str) -> None:
         self._thinker = provider  # whose thoughts go back
         self._histories: dict[Way, EncodedHistories] = {}
+        self._tools = EncodedTools(_described)
 
     def forget_thoughts(self) -> bool:
         """None go back from now on; false if none did before."""
@@ -51,26 +53,46 @@ class MessagesRequests:
         messages = prompt.messages
         while messages and messages[-1].role == "assistant" and not way.said(messages[-1], prompt.blobs):
             messages = messages[:-1]  # a reply that broke off before it said anything
-        open_at = _last_reply(messages)
-        blocks = histories.blocks(prompt.session, messages[:open_at], prompt.blobs)
-        _mark(blocks)
+        new, half = _new(messages), None
+        if messages and messages[-1].role == "assistant":
+            messages, new, half = messages[:-1], 0, messages[-1]
+        blocks = histories.blocks(prompt.session, messages, prompt.blobs, apart=new)
+        _mark(blocks, 0, len(blocks) - new)
+        _mark(blocks, len(blocks) - new, len(blocks))
         thinking = _thinking(prompt, data, way)
-        blocks += _open(prompt, data, way, messages[open_at:], thinks=bool(thinking))
-        return _body(prompt, data, [block for block in blocks if block], thinking)
+        if half is not None:
+            blocks += _gone_on(prompt, data, way.said(half, prompt.blobs), thinks=bool(thinking))
+        return self._body(prompt, data, [block for block in blocks if block], thinking)
+
+    def _body(self, prompt: Prompt, data: ModelData, messages: list[bytes], thinking: Mapping[str, Any]) -> list[bytes]:
+        """The body around the encoded messages, each of which begins with a comma."""
+        fields: dict[str, Any] = {"model": prompt.model, "max_tokens": prompt.max_output or data.max_output, "stream": True}
+        if prompt.tools:
+            fields["tools"] = self._tools.json(prompt.tools)
+        if prompt.system.strip():
+            fields["system"] = [text_block(prompt.system) | _MARK]
+        if thinking:
+            fields["thinking"] = thinking
+        elif data.temperature is not None and "no-temperature" not in data.quirks:
+            fields["temperature"] = data.temperature
+        if output := _output(prompt, data):
+            fields["output_config"] = output
+        fields |= data.extra
+        head = as_json({"model": fields.pop("model")})[:-1] + b',"messages":['
+        if messages and messages[0].startswith(b',{"role":"assistant"'):
+            messages = [in_role("user", [text_block(FIRST)]), *messages]
+        if messages:
+            messages[0] = messages[0][1:]
+        return [head, *messages, b"]," + as_json(fields)[1:]]
 
 
-def _last_reply(messages: Sequence[Message]) -> int:
-    """Where the last assistant message stands: what is before it was in the request that it answers."""
-    return next((index for index in range(len(messages) - 1, -1, -1) if messages[index].role == "assistant"), 0)
+def _new(messages: Sequence[Message]) -> int:
+    """How many there are from the last reply on: what is before it was in the request that it answers."""
+    return next((number for number, message in enumerate(reversed(messages), 1) if message.role == "assistant"), len(messages))
 
 
-def _open(prompt: Prompt, data: ModelData, way: Way, messages: Sequence[Message], *, thinks: bool) -> list[bytes]:
-    """The messages from the last reply on, and what the model must be told to go on from it."""
-    if not messages or messages[-1].role != "assistant":
-        blocks = [way.encode(message, prompt.blobs) for message in messages]
-        _mark(blocks)
-        return blocks
-    said = way.said(messages[-1], prompt.blobs)
+def _gone_on(prompt: Prompt, data: ModelData, said: list[dict[str, Any]], *, thinks: bool) -> list[bytes]:
+    """The reply that broke off, which said this much, and what the model must be told to go on from it."""
     if _prefills(prompt, data, said, thinks=thinks):
         said[-1]["text"] = said[-1]["text"].rstrip()  # hosts refuse it; the decoder knows of the seam
         return [in_role("assistant", said)]
@@ -82,34 +104,12 @@ def _prefills(prompt: Prompt, data: ModelData, said: Sequence[Mapping[str, Any]]
     return prompt.continuing and data.prefill and not thinks and not _schema(prompt, data) and said[-1]["type"] == "text"
 
 
-def _mark(blocks: list[bytes]) -> None:
-    """Let the vendor's cache reach up to the end of what they say. Changes the list, no block."""
-    for index in range(len(blocks) - 1, -1, -1):
+def _mark(blocks: list[bytes], first: int, end: int) -> None:
+    """Let the vendor's cache reach up to the end of what those from `first` to `end` say. Changes the list, no block."""
+    for index in range(end - 1, first - 1, -1):
         if blocks[index]:
             blocks[index] = blocks[index].removesuffix(_BLOCK_END) + _MARKED_END
             return
-
-
-def _body(prompt: Prompt, data: ModelData, messages: list[bytes], thinking: Mapping[str, Any]) -> list[bytes]:
-    """The body around the encoded messages, each of which begins with a comma."""
-    fields: dict[str, Any] = {"model": prompt.model, "max_tokens": prompt.max_output or data.max_output, "stream": True}
-    if prompt.tools:
-        fields["tools"] = [*map(_tool, prompt.tools[:-1]), _tool(prompt.tools[-1]) | _MARK]
-    if prompt.system.strip():
-        fields["system"] = [text_block(prompt.system) | _MARK]
-    if thinking:
-        fields["thinking"] = thinking
-    elif data.temperature is not None and "no-temperature" not in data.quirks:
-        fields["temperature"] = data.temperature
-    if output := _output(prompt, data):
-        fields["output_config"] = output
-    fields |= data.extra
-    head = as_json({"model": fields.pop("model")})[:-1] + b',"messages":['
-    if messages and messages[0].startswith(b',{"role":"assistant"'):
-        messages = [in_role("user", [text_block(FIRST)]), *messages]
-    if messages:
-        messages[0] = messages[0][1:]
-    return [head, *messages, b"]," + as_json(fields)[1:]]
 
 
 def _thinking(prompt: Prompt, data: ModelData, way: Way) -> Mapping[str, Any]:
@@ -152,5 +152,9 @@ def _schema(prompt: Prompt, data: ModelData) -> Mapping[str, Any] | None:
     return prompt.schema if data.schema == "native" else None
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "input_schema": {"type": "object", **tool.parameters}}
+def _described(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    said = [
+        {"name": tool.name, "description": tool.description, "input_schema": {"type": "object", **tool.parameters}}
+        for tool in tools
+    ]
+    return [*said[:-1], said[-1] | _MARK]

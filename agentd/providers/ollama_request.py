@@ -10,16 +10,17 @@ Old versions of Ollama ignore the fields that they do not know.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from agentd.ports import Message, Prompt, ToolSpec
+from agentd.ports import Message, Prompt
 from agentd.ports.models import PER_IMAGE, attached_to
 from agentd.providers.catalog import ModelData
-from agentd.providers.chat_request import CONTINUE
+from agentd.providers.chat_request import CONTINUE, functions
 from agentd.providers.contents import SHOWN, as_text, encoded, images_of, instead, result_text, usable
+from agentd.providers.encoding import EncodedTools, as_json
 from agentd.providers.kept import EncodedHistories
 from agentwire.types import File, Image, Reasoning, Text, ToolCall, ToolResult
 
@@ -31,7 +32,6 @@ _REPLY = 4096
 """Tokens left for a reply that may be as long as the model likes."""
 _FOLLOW = "\n\nYour final answer must be nothing but JSON that follows this JSON schema: "
 
-_encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -40,6 +40,7 @@ class OllamaRequests:
 
     def __init__(self) -> None:
         self._messages: dict[tuple[bool, bool], _Messages] = {}
+        self._tools = EncodedTools(functions)
         self._contexts: dict[str, int] = {}  # of each model, the longest so far
 
     def encode(self, prompt: Prompt, data: ModelData) -> list[bytes]:
@@ -50,11 +51,11 @@ class OllamaRequests:
         blocks = [block for block in (_system(prompt), *self._messages[kind].encode(prompt), _last(prompt)) if block]
         if blocks:
             blocks[0] = blocks[0][1:]
-        fields, extra = _fields(prompt, data), dict(data.extra)
-        size = sum(map(len, blocks)) + len(_json(fields)) - _images(prompt, data)
+        fields, extra = self._fields(prompt, data), dict(data.extra)
+        size = sum(map(len, blocks)) + len(as_json(fields)) - _images(prompt, data)
         fields["options"] = _options(prompt, data) | {"num_ctx": self._context(prompt, data, size)} | extra.pop("options", {})
-        head = _json({"model": prompt.model})[:-1] + b',"messages":['
-        return [head, *blocks, b"]," + _json(fields | extra)[1:]]
+        head = as_json({"model": prompt.model})[:-1] + b',"messages":['
+        return [head, *blocks, b"]," + as_json(fields | extra)[1:]]
 
     def _context(self, prompt: Prompt, data: ModelData, size: int) -> int:
         """`num_ctx` for a request of so many bytes and its reply."""
@@ -65,16 +66,15 @@ class OllamaRequests:
         context = self._contexts[prompt.model] = min(context, data.context)
         return context
 
-
-def _fields(prompt: Prompt, data: ModelData) -> dict[str, Any]:
-    fields: dict[str, Any] = {"stream": True, "truncate": False, "shift": False}
-    if prompt.tools:
-        fields["tools"] = [_tool(tool) for tool in prompt.tools]
-    elif prompt.schema is not None:  # beside tools it would forbid every call: it holds for all that the model says
-        fields["format"] = prompt.schema
-    if data.thinking:  # a model that does not think refuses to be told
-        fields["think"] = _think(data)
-    return fields
+    def _fields(self, prompt: Prompt, data: ModelData) -> dict[str, Any]:
+        fields: dict[str, Any] = {"stream": True, "truncate": False, "shift": False}
+        if prompt.tools:
+            fields["tools"] = self._tools.json(prompt.tools)
+        elif prompt.schema is not None:  # beside tools it would forbid every call: it holds for all that the model says
+            fields["format"] = prompt.schema
+        if data.thinking:  # a model that does not think refuses to be told
+            fields["think"] = _think(data)
+        return fields
 
 
 def _think(data: ModelData) -> bool | str:
@@ -105,7 +105,7 @@ def _system(prompt: Prompt) -> bytes:
     said = prompt.system
     if prompt.schema is not None:  # a model that is held to it but not told may write blanks for ever
         said += _FOLLOW + json.dumps(prompt.schema)
-    return b"," + _json({"role": "system", "content": said}) if said else b""
+    return b"," + as_json({"role": "system", "content": said}) if said else b""
 
 
 def _last(prompt: Prompt) -> bytes:
@@ -115,19 +115,7 @@ def _last(prompt: Prompt) -> bytes:
     last = next((message for message in reversed(prompt.messages) if message.role != "tool"), None)
     if last is None or last.role != "assistant" or not (last.calls or _text(last)):
         return b""
-    return b"," + _json({"role": "user", "content": CONTINUE})
-
-
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:  # a lone surrogate: replaced, as on our own wire
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=lambda raw: json.loads(bytes(raw)))
-        return text.encode("utf-8", "replace")
+    return b"," + as_json({"role": "user", "content": CONTINUE})
 
 
 # --- messages ------------------------------------------------------------------------------------------------------------------
@@ -139,15 +127,15 @@ class _Messages:
     def __init__(self, *, images: bool, thinking: bool) -> None:
         self._images, self._thinking = images, thinking
         self._histories = EncodedHistories(self._encode)
-        self._all: Sequence[Message] = ()  # of the prompt that is being encoded
-        self._names: dict[str, str] | None = None  # of the tools in its calls, once a result asks for them
+        self._unread: Iterator[Message] = iter(())  # of the prompt that is being encoded, the newest first
+        self._names: dict[str, str] = {}  # of the tools in its calls, as far as results asked for them
 
     def encode(self, prompt: Prompt) -> list[bytes]:
-        self._all, self._names = prompt.messages, None
+        self._unread, self._names = reversed(prompt.messages), {}
         return self._histories.blocks(prompt.session, prompt.messages, prompt.blobs)
 
     def _encode(self, message: Message, blobs: Mapping[str, bytes]) -> bytes:
-        return b"".join([b"," + _json(said) for said in self._said(message, blobs)])
+        return b"".join([b"," + as_json(said) for said in self._said(message, blobs)])
 
     def _said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
@@ -185,12 +173,21 @@ class _Messages:
         return said
 
     def _result(self, result: ToolResult) -> dict[str, Any]:
-        if self._names is None:
-            calls = (part for message in self._all if message.role == "assistant" and message.calls for part in message.parts)
-            self._names = {part.id: part.name for part in calls if isinstance(part, ToolCall)}
         output = "".join([result_text(part) for part in result.parts])
         content = f"Error: {output}" if result.is_error else output
-        return {"role": "tool", "tool_name": self._names.get(result.call, ""), "tool_call_id": result.call, "content": content}
+        return {"role": "tool", "tool_name": self._named(result.call), "tool_call_id": result.call, "content": content}
+
+    def _named(self, call: str) -> str:
+        """The tool's name, of the newest call with this id: it is found near the end, where what is not yet encoded stands."""
+        while call not in self._names:
+            message = next(self._unread, None)
+            if message is None:
+                return ""
+            if message.role == "assistant" and message.calls:
+                for part in reversed(message.parts):
+                    if isinstance(part, ToolCall):
+                        self._names.setdefault(part.id, part.name)
+        return self._names[call]
 
 
 def _text(message: Message) -> str:

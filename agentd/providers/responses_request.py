@@ -9,16 +9,16 @@ leads to nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from attrs import frozen
 
 from agentd.ports import Message, Prompt, ToolSpec
 from agentd.providers.catalog import ModelData
 from agentd.providers.chat_request import CONTINUE
 from agentd.providers.contents import as_text, data_url, images_of, instead, result_text, usable
+from agentd.providers.encoding import EncodedTools, as_json
 from agentd.providers.kept import EncodedHistories
 from agentd.providers.names import plain
 from agentd.providers.openai_schema import strict
@@ -33,7 +33,6 @@ _WAYS = 8
 _LEAST_OUTPUT = 16  # tokens; the vendor refuses less
 _NAME = 64  # characters of a tool's name
 
-_encoder = msgspec.json.Encoder()
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 # --- the request ---------------------------------------------------------------------------------------------------------------
@@ -46,6 +45,7 @@ class ResponsesRequests:
         self._provider = provider
         self._without: set[str] = set()
         self._histories: dict[_Way, EncodedHistories] = {}
+        self._tools = EncodedTools(_described)
 
     def leave_out(self, what: str) -> None:
         """SUMMARY or SEALS, of all requests from now on."""
@@ -62,20 +62,20 @@ class ResponsesRequests:
             histories = self._histories[way] = EncodedHistories(way.encode)
         blocks = histories.blocks(prompt.session, prompt.messages, prompt.blobs)
         if _asks_on(prompt, way):
-            blocks.append(b"," + _json(_message("user", [_text("input", CONTINUE)])))
+            blocks.append(b"," + as_json(_message("user", [_text("input", CONTINUE)])))
         blocks = [block for block in blocks if block]
         if blocks:
             blocks[0] = blocks[0][1:]
         fields = _merged(self._fields(prompt, data), data.extra)
-        head = _json({"model": fields.pop("model")})[:-1] + b',"input":['
-        return [head, *blocks, b"]," + _json(fields)[1:]]
+        head = as_json({"model": fields.pop("model")})[:-1] + b',"input":['
+        return [head, *blocks, b"]," + as_json(fields)[1:]]
 
     def _fields(self, prompt: Prompt, data: ModelData) -> dict[str, Any]:
         fields: dict[str, Any] = {"model": prompt.model, "stream": True, "store": False}
         if prompt.system:
             fields["instructions"] = prompt.system
         if prompt.tools:
-            fields["tools"] = [_tool(tool) for tool in prompt.tools]
+            fields["tools"] = self._tools.json(prompt.tools)
         if prompt.schema is not None and data.schema == "native":
             fields["text"] = {"format": _format(prompt.schema)}
         if data.thinking:
@@ -115,23 +115,15 @@ def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "name": "answer", "schema": schema, "strict": strict(schema)}
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    about = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", **about, "strict": False}
-
-
-def _json(value: Any) -> bytes:
-    try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:  # a lone surrogate: replaced, as on our own wire
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+def _described(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    about = [{"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools]
+    return [{"type": "function", **function, "strict": False} for function in about]
 
 
 # --- messages ------------------------------------------------------------------------------------------------------------------
 
 
-@frozen
-class _Way:
+class _Way(NamedTuple):
     """How messages are encoded: whose thoughts go back to which model, and what that takes."""
 
     provider: str
@@ -141,7 +133,7 @@ class _Way:
 
     def encode(self, message: Message, blobs: Mapping[str, bytes]) -> bytes:
         """Its items, each behind a comma; nothing for an empty one."""
-        return b"".join([b"," + _json(item) for item in self.said(message, blobs)])
+        return b"".join([b"," + as_json(item) for item in self.said(message, blobs)])
 
     def said(self, message: Message, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
         if message.role == "tool":
