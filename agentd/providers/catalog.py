@@ -8,7 +8,7 @@ pattern last. Everything that is asked of it for each request is worked out once
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -93,11 +93,8 @@ class Catalog:
         self._overrides = sorted((overrides or {}).items(), key=lambda item: _weight(item[0]))
         self._cap = cap
         self._elsewhere = frozenset(elsewhere)
-        self._found = lru_cache(maxsize=256)(self._look_up)  # names come from users: bounded
-
-    def find(self, provider: str, model: str) -> ModelData:
-        """The data of a model of this provider."""
-        return self._found(provider, model)
+        self.find: Callable[[str, str], ModelData] = lru_cache(maxsize=256)(self._look_up)
+        """(provider, model) -> the data of that model. Names come from users: what is kept is bounded."""
 
     def _look_up(self, provider: str, model: str) -> ModelData:
         fields = _table(provider, model)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from attrs import evolve
 
 from agentd.ports import Delta, ModelLimits, Prompt, Provider, Stream
-from agentd.providers.catalog import Catalog
+from agentd.providers.catalog import Catalog, ModelData
 from agentd.providers.emulated_reply import Translator
 from agentd.providers.emulated_request import Emulated, emulate
 from agentwire.config import Timeouts
@@ -45,15 +45,15 @@ class Emulating:
         """See `ports.Provider.stream`; fails as the provider inside does."""
         if not prompt.model:
             return self._first_model(prompt)
-        emulated = self._emulated(prompt)
+        data = self._catalog.find(self.name, prompt.model)
+        emulated = self._emulated(prompt, data) if data.tools == "emulated" or prompt.schema is not None else None
         if emulated is None:
             return self._inner.stream(prompt)
         if emulated.translator is None:
             return self._inner.stream(emulated.prompt)
         return self._translated(emulated.prompt, emulated.translator())
 
-    def _emulated(self, prompt: Prompt) -> Emulated | None:
-        data = self._catalog.find(self.name, prompt.model)
+    def _emulated(self, prompt: Prompt, data: ModelData) -> Emulated | None:
         return emulate(prompt, data, small=self._inner.limits(prompt.model).family == "embedded")
 
     @asynccontextmanager
