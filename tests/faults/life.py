@@ -200,6 +200,8 @@ async def struck(life: Life, gate: Gate) -> str:
     except Exception as error:
         if not _failed(error):
             raise
+        if state != "unopened":
+            state = "failed"  # also by what is done behind the last commit
     return state
 
 
