@@ -47,6 +47,7 @@ class Accounts:
     def __init__(self, store: Store, models: Models, clock: Clock, settings: Current) -> None:
         self._store, self._models, self._clock, self._settings = store, models, clock, settings
         self._calibration = Calibration()
+        self._limits: dict[str, tuple[ModelLimits, ModelLimits]] = {}  # by model: as given, and as learnt
         self._today = _Today()
         self._reserved: dict[str, _Reserved] = {}  # by session
         self._unread = ""
@@ -85,7 +86,13 @@ class Accounts:
     def calibrated(self, model: str, limits: ModelLimits) -> ModelLimits:
         """With the characters a token that were learnt."""
         ratio = self._calibration.ratio(model, limits.chars_per_token)
-        return limits if ratio == limits.chars_per_token else evolve(limits, chars_per_token=ratio)
+        if ratio == limits.chars_per_token:
+            return limits
+        given, made = self._limits.get(model, (None, limits))
+        if given is not limits or made.chars_per_token != ratio:
+            made = evolve(limits, chars_per_token=ratio)
+            self._limits[model] = limits, made
+        return made
 
     def admit(self, state: SessionState, model: str, limits: ModelLimits, prompt: Prompt) -> tuple[Prompt, Asked]:
         """The prompt with the output that all budgets allow, which is reserved from now on.

@@ -22,6 +22,7 @@ class Permissions:
         self._settings, self._real, self._users = settings, real, users
         self._projects: dict[str, Project | None] = {}
         self._reals: dict[str, str] = {}
+        self._last: tuple[object, Policy] | None = None  # what was made last, and of what
 
     async def prepare(self, user: str, cwd: str) -> Project | None:
         """Read what of the rules is not in memory, and the project's file, as it is now. Before `policy`, in each turn anew."""
@@ -39,7 +40,11 @@ class Permissions:
         base, known, real = self._settings().policy, self._users[user], self._reals.get(cwd) or self._real(cwd)
         project = self._projects.get(real)
         theirs = project.counting(known.trusted.get(project.path)) if project else ()
-        return evolve(base, mode=mode or base.mode, rules=(*base.rules, *theirs, *known.rules, *own), roots=(real,))
+        told = (base, mode, real, theirs, tuple(known.rules), tuple(own))
+        if self._last is None or self._last[0] != told:  # each call of a turn is planned by one and run by one
+            made = evolve(base, mode=mode or base.mode, rules=(*base.rules, *theirs, *known.rules, *own), roots=(real,))
+            self._last = told, made
+        return self._last[1]
 
     def place(self, state: SessionState, policy: Policy) -> Place:
         """Where calls of the session run."""
