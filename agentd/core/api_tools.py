@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -51,7 +50,9 @@ class ToolMethods:
         await self._tools.prepare()
         found = self._tools.find(params.name)
         if found is None:
-            near = get_close_matches(params.name, self._tools.offered, n=3)
+            import difflib  # only when something is wrong
+
+            near = difflib.get_close_matches(params.name, self._tools.offered, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "`agentctl tool list` shows all"
             raise NotFound(f"there is no tool called {params.name}; {hint}")
         environment = {name: value for name, value in params.environment.items() if name in ENVIRONMENT}

@@ -7,7 +7,6 @@ that is known there, but looks like one, or like an alias, it is refused.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Final
 
 from agentd.core.api import Caller, Handler
@@ -47,7 +46,10 @@ class Naming:
         listed = {info.id.partition("/")[2] for info in await self._models.listed(provider)}
         if _among(model, listed) or (not listed and self._models.described(candidate).known):
             return
-        if near := get_close_matches(model, [*(route.name for route in self._router.aliases), *sorted(known | listed)], 1, _NEAR):
+        import difflib  # only when something is wrong
+
+        names = [*(route.name for route in self._router.aliases), *sorted(known | listed)]
+        if near := difflib.get_close_matches(model, names, 1, _NEAR):
             raise InvalidParams(
                 f"{model!r} is no model alias, and no model that {provider} is known to have; did you mean {near[0]}? "
                 f"To ask {provider} for it all the same, write {candidate}"

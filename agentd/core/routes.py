@@ -6,7 +6,6 @@ A name is parsed anew for each request, so a session keeps what its user wrote a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -157,5 +156,7 @@ class Routes:
 
 
 def _meant(name: str, names: Collection[str]) -> str:
-    near = get_close_matches(name, names, 1)
+    import difflib  # only when something is wrong
+
+    near = difflib.get_close_matches(name, names, 1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from attrs import frozen
@@ -58,6 +57,8 @@ def _changes(before: Sequence[str], after: Sequence[str], offset: int) -> Iterat
     if len(before) > _COMPARED or len(after) > _COMPARED:
         yield (offset, offset + len(before)), (offset, offset + len(after))
         return
+    import difflib  # half a megabyte, until something is edited
+
     for tag, a1, a2, b1, b2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "equal":
             yield (offset + a1, offset + a2), (offset + b1, offset + b2)

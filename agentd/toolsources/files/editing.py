@@ -7,7 +7,6 @@ alone; what was found is mapped back to the file's own characters, and the new t
 from __future__ import annotations
 
 import bisect
-import difflib
 import re
 from collections.abc import Sequence
 
@@ -142,5 +141,7 @@ def _nearest(text: str, old: str) -> str:
     for number, line in enumerate(lines):
         first.setdefault(line.strip()[:_WIDTH], number)
     likely = sorted(filter(None, first), key=lambda line: abs(len(line) - len(wanted)))[:_COMPARED]
+    import difflib  # only when something is wrong
+
     found = sorted(first[line] for line in difflib.get_close_matches(wanted, likely, n=3, cutoff=0.6))
     return shown("\n".join(f"{number + 1:6}\t{lines[number][:_WIDTH]}" for number in found))

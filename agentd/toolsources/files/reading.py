@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import stat
@@ -224,6 +223,8 @@ def meant(path: str, roots: Sequence[str], hidden: Callable[[str], bool]) -> str
         return ""
     with suppress(OSError), opened(folder) as (fd, _about), os.scandir(fd) as entries:
         names = [entry.name for entry in islice(entries, _ENTRIES)]
+        import difflib  # only when something is wrong
+
         near = [other for other in difflib.get_close_matches(name, names, n=3, cutoff=0.6) if not hidden(f"{folder}/{other}")]
         return texts.shown(f"; did you mean {' or '.join(near)}?") if near else ""
     return ""
