@@ -174,10 +174,12 @@ class Request:
         return known[-1] if known else failure.error.message if failure else ""
 
     def _usable(self, unfit: set[Candidate] | frozenset[Candidate]) -> list[Endpoint]:
-        if self._attempts.total() >= ATTEMPTS:
-            return []
         order = self._order or self._route.candidates
         every = [endpoint for candidate in order if candidate not in unfit for endpoint in self._router.endpoints(candidate)]
+        if not (self._attempts or self._spent):  # the first time, as nearly always
+            return every
+        if self._attempts.total() >= ATTEMPTS:
+            return []
         return [endpoint for endpoint in every if self._may_ask(endpoint)]
 
     def _may_ask(self, endpoint: Endpoint) -> bool:

@@ -52,6 +52,7 @@ class Endpoint:
 
     def __init__(self, name: str, dialect: Dialect, config: ProviderConfig, timeouts: Timeouts, catalog: Catalog) -> None:
         self.name = name
+        self.keys = max(1, len(config.pool))
         self._dialect, self._config, self._timeouts = dialect, config, timeouts
         self._base = config.base_url or dialect.base
         self._who = urlsplit(self._base).netloc.rpartition("@")[2] or self._base
@@ -70,10 +71,6 @@ class Endpoint:
             self._connections.reconfigure(timeouts.connect)
 
     # --- what the Protocol asks -----------------------------------------------------------------------------------------------
-
-    @property
-    def keys(self) -> int:
-        return max(1, len(self._config.pool))
 
     def limits(self, model: str) -> ModelLimits:
         return self._limits(model)
