@@ -143,13 +143,18 @@ def _examine(path: str, index: Indexer, now: float, *, marked: bool, doubt: str)
                 problems = _rebuilt(db, index, problems)
             if not clean and not problems:
                 _note_lost_wal(db, path, now, doubt)
-    except _OTHERS_FAULT:
-        return True, False
     except (apsw.Error, UnicodeDecodeError) as error:
+        if isinstance(error, _OTHERS_FAULT) and not _too_short(error):
+            return True, False
         clean, problems = False, [Problem(str(error))]
     if problems:
         repair(path, index, now, problems[0].text)
     return clean, not clean and not problems and not marked and size > _WHOLE
+
+
+def _too_short(error: Exception) -> bool:
+    """A page ends with the file: it was cut off."""
+    return getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHORT_READ
 
 
 def _ended_well(db: apsw.Connection, path: str) -> bool:
