@@ -61,7 +61,9 @@ TASKS: dict[str, Task] = {
             use("grep", "calc.py", pattern="def add", path="project"),
             use("read", "return a - b", path="project/calc.py"),
             shell("cd project && python -m pytest -q 2>&1 | tail -15", "1 failed"),
-            use("edit", path="project/calc.py", old="a - b", new="a + b"),
+            # Another length: CPython takes a .pyc for current that has its source's whole second and size, and a scripted model edits
+            # within the second of the clone.
+            use("edit", path="project/calc.py", old="a - b", new="sum((a, b))"),
             shell("cd project && python -m pytest -q", "1 passed"),
             shell(
                 'cd project && git add -A && git commit -q -m "Mend the sum: it was a difference" && git log --oneline | head -3',
@@ -69,7 +71,7 @@ TASKS: dict[str, Task] = {
             ),
             use("todo", todos=[{"text": "mend add", "state": "done"}]),
         ],
-        ends={"project/calc.py": "a + b", "origin/calc.py": "a - b"},
+        ends={"project/calc.py": "sum((a, b))", "origin/calc.py": "a - b"},
     ),
     "adds a feature to a node package": Task(
         files={"package.json": PACKAGE, "sum.js": "export const sum = (...n) => n.reduce((a, b) => a + b, 0)\n"},
