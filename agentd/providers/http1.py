@@ -339,7 +339,7 @@ class ResponseReader:
                 self._left = at - size
                 return
         self._held = data[at:]
-        if not _CHUNK_BEGUN.fullmatch(self._held):
+        if self._held != b"\r\n" and not _CHUNK_BEGUN.fullmatch(self._held):
             raise HttpError(f"its answer has {self._held[:40]!r} where a chunk should begin")
 
     def _read_trailers(self, data: bytes) -> None:

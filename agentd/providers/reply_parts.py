@@ -40,15 +40,18 @@ class ReplyParts:
     def take(self) -> list[Delta]:
         """What came since the last call."""
         deltas: list[Delta] = []
+        started = self._started
         for part, pieces in self._pieces.items():
-            if part in self._started:
-                deltas.append(self._started[part])
+            if part in started:
+                deltas.append(started[part])
             if text := "".join(pieces):
                 deltas.append(PartText(part, text))
-        deltas += self._seals
         self._pieces.clear()
-        self._started.clear()
-        self._seals.clear()
+        if started:
+            started.clear()
+        if self._seals:
+            deltas += self._seals
+            self._seals.clear()
         return deltas
 
     def _begin(self, delta: PartStart | Cited) -> int:

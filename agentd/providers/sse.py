@@ -33,6 +33,7 @@ class SseReader:
         self._size = 0
         self._after_cr = False
         self._begun = False
+        self._between = False  # nothing of what came so far is still to be used
 
     @property
     def partial(self) -> bool:
@@ -41,6 +42,8 @@ class SseReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that `data` completes; events without data are dropped."""
+        if self._between and _is_one_event(data):  # as nearly always
+            return [data[6:-2]]
         if not data:
             return []
         *lines, rest = self._normalise(data).split(b"\n")
@@ -57,6 +60,7 @@ class SseReader:
             self._held += len(rest)
             if self._held > MAX_LINE:
                 raise SseError(_TOO_LONG, events)
+        self._between = not (rest or self._data or self._after_cr)
         return events
 
     def _normalise(self, data: bytes) -> bytes:
@@ -86,3 +90,9 @@ class SseReader:
             elif line[:1] != b":" and line.partition(b":")[0] not in _FIELDS:
                 raise SseError(f"a line that is no server-sent event: {line[:80].decode('utf-8', 'replace')!r}", events)
         return events
+
+
+def _is_one_event(data: bytes) -> bool:
+    """Whether it is one whole event of one line, in the form in which it is mostly written."""
+    plain = data.startswith(b"data: ") and data.endswith(b"\n\n") and data.count(b"\n") == 2
+    return plain and b"\r" not in data and len(data) <= MAX_LINE

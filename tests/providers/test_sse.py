@@ -49,6 +49,30 @@ def test_any_split_gives_the_same_events(cuts: list[int]) -> None:
     assert read(*[STREAM[a:b] for a, b in pairwise(bounds)]) == read(STREAM)
 
 
+pieces = st.sampled_from(
+    [
+        b"data: one\n\n",
+        b"data: two\n\n",
+        b"data: \n\n",
+        b"data: a",
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\r\n",
+        b": x\n",
+        b"data: b\n",
+        b"data: c\r\n\n",
+    ]
+)
+
+
+@given(st.lists(pieces, max_size=8))
+def test_whole_events_in_one_piece_are_read_as_byte_by_byte(parts: list[bytes]) -> None:
+    """Whatever came before them is still to be used, or is not."""
+    whole = b"".join(parts)
+    assert read(*parts) == read(*[bytes([byte]) for byte in whole])
+
+
 @pytest.mark.parametrize("line", [b"<!DOCTYPE html>\n", b"\x16\x03\x01\x02\n", b'{"error": "x"}\n'])
 def test_what_is_no_event_stream_is_refused(line: bytes) -> None:
     """The events before it are not lost."""
