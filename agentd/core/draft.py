@@ -44,6 +44,7 @@ class _Part:
     type: PartKind
     name: str
     pieces: list[str] = field(factory=list)
+    unsaved: list[str] = field(factory=list)  # of the pieces
     length: int = 0  # code points
     vendor: dict[str, Any] | None = None
     citation: Citation | None = None
@@ -71,16 +72,16 @@ class Draft:
         self._whole = False  # its host has said that it is over
         self._room = LIMIT  # encoded bytes
         self._parts: dict[int, _Part] = {}
-        self._unsaved: list[tuple[int, PartKind, str, str]] = []
 
     def feed(self, deltas: Sequence[Delta]) -> DeltaEvent | None:
         """Take in what one read brought; returns the transient event to send, if there is anything to show."""
         shown: list[DraftPartDelta] = []
         for delta in deltas:
+            if type(delta) is PartText:  # nearly all are, and a class pattern costs as much as the rest
+                if delta.part in self._parts:
+                    shown.append(self._add(delta.part, delta.text))
+                continue
             match delta:
-                case PartText(part=number, text=text):
-                    if number in self._parts:
-                        shown.append(self._add(number, text))
                 case PartStart(part=number, type=kind, name=name):
                     self._begin(number, kind, name[:_NAME_LENGTH])
                     if name and number in self._parts:
@@ -138,19 +139,21 @@ class Draft:
         part = self._parts[number]
         offset = part.length
         part.pieces.append(text)
+        part.unsaved.append(text)
         part.length += len(text)
         self.unsaved_size += len(text)
-        self._unsaved.append((number, part.type, part.name, text))
         return DraftPartDelta(part=number, type=part.type, offset=offset, text=text, name=part.name)
 
     def take_unsaved(self) -> bytes | None:
         """What came since the last call, for `Store.save_draft`; None if nothing did."""
-        if not self._unsaved:
-            return None
-        chunk = _encoder.encode((self.turn, self.step, self._unsaved, self.model))
-        self._unsaved = []
+        unsaved = [(number, part.type, part.name, "".join(part.unsaved)) for number, part in self._parts.items() if part.unsaved]
+        self._all_is_saved()
+        return _encoder.encode((self.turn, self.step, unsaved, self.model)) if unsaved else None
+
+    def _all_is_saved(self) -> None:
+        for part in self._parts.values():
+            part.unsaved.clear()
         self.unsaved_size = 0
-        return chunk
 
     @classmethod
     def restore(cls, turn: int, step: int, chunks: Iterable[bytes]) -> Draft:
@@ -171,8 +174,7 @@ class Draft:
                         draft._begin(number, kind, name)
                     if number in draft._parts:
                         draft._add(number, text)
-        draft._unsaved = []
-        draft.unsaved_size = 0
+        draft._all_is_saved()
         return draft
 
     @property

@@ -312,8 +312,7 @@ class TurnFinished:
 # --- transient -------------------------------------------------------------------------------------------------------------------
 
 
-@frozen(kw_only=True)
-class Delta:
+class Delta(msgspec.Struct, frozen=True, kw_only=True):  # made at every token: a Struct is made in a tenth of the time
     """What one read from the model brought: for each part the text to add at `offset` (in code points)."""
 
     turn: int
@@ -321,8 +320,7 @@ class Delta:
     parts: tuple[DraftPartDelta, ...]
 
 
-@frozen(kw_only=True)
-class DraftPartDelta:
+class DraftPartDelta(msgspec.Struct, frozen=True, kw_only=True):
     part: int
     type: str
     offset: int

@@ -6,6 +6,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
+import msgspec
 from hypothesis import strategies as st
 
 from agentwire.types import Preferences, Todo
@@ -33,7 +34,7 @@ primitives: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def values(target: Any) -> st.SearchStrategy[Any]:
-    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `list[T]`, `dict[str, T]`, a union or an attrs class."""
+    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `list[T]`, `dict[str, T]`, a union, an attrs class or Struct."""
     if target in primitives:
         return primitives[target]
     origin, inner = get_origin(target), get_args(target)
@@ -46,4 +47,6 @@ def values(target: Any) -> st.SearchStrategy[Any]:
     if origin in (Union, UnionType):
         return st.one_of(*map(values, inner))
     hints = get_type_hints(target)
+    if issubclass(target, msgspec.Struct):
+        return st.builds(target, **{name: values(hints[name]) for name in target.__struct_fields__})
     return st.builds(target, **{field.alias: values(hints[field.name]) for field in attrs.fields(target) if field.init})

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +28,7 @@ from agentwire.events import (
 from tests.wire.strategies import values
 
 HELPERS = {events.DraftPartDelta, events.Event}
-"""The attrs classes of the module that are no events: a part of one, and the envelope."""
+"""The classes of the module that are no events: a part of one, and the envelope."""
 
 V1 = [json.loads(line) for line in (Path(__file__).parent / "fixtures" / "events-v1.jsonl").read_text().splitlines()]
 
@@ -40,9 +39,7 @@ def as_json(body: object) -> Any:
 
 def test_every_class_is_decided() -> None:
     """A new class is put into exactly one of the tables, or listed as a helper here."""
-    defined = {
-        cls for cls in vars(events).values() if isinstance(cls, type) and attrs.has(cls) and cls.__module__ == events.__name__
-    }
+    defined = {cls for cls in vars(events).values() if isinstance(cls, type) and cls.__module__ == events.__name__}
     assert defined == {*PERSISTED, *TRANSIENT, *HELPERS}
     assert len(PERSISTED) + len(TRANSIENT) + len(HELPERS) == len(defined)
 
