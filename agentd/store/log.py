@@ -19,7 +19,7 @@ import apsw
 import structlog
 import trio
 from attrs import define
-from outcome import Outcome
+from outcome import Error, Outcome, Value
 
 from agentd.ports import Adopt, CallFilter, CallSums, Clock, IdemKey, NewEvent, UsageFilter, UsageKey
 from agentd.steady import Steady
@@ -46,12 +46,23 @@ _BATCH = 500
 
 @define(eq=False)
 class _Waiting:
-    """A queued item and who waits for it."""
+    """A queued item and the task that waits for it, unless that was cancelled."""
 
     item: Item
     essential: bool
-    done: trio.Event
-    error: Exception | None = None
+    task: trio.lowlevel.Task | None
+
+    async def wait(self) -> None:
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            self.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    def over(self, error: Exception | None = None) -> None:
+        task, self.task = self.task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task, Value(None) if error is None else Error(error))
 
 
 class EventLog:
@@ -169,7 +180,7 @@ class EventLog:
             self._drafts = [draft for draft in self._drafts if draft.stream not in ended]
         self._on_commit(events)
         for waiting in batch:
-            waiting.done.set()
+            waiting.over()
         if any(isinstance(waiting.item, Append) and waiting.item.erase for waiting in batch):
             self._erased.set()
             self._erased = trio.Event()
@@ -183,13 +194,11 @@ class EventLog:
             kept = [waiting for waiting in batch if waiting.essential]
         for waiting in batch:
             if not waiting.essential:
-                waiting.error = error
-                waiting.done.set()
+                waiting.over(error)
         if self._closing and kept:  # the next boot will find these effects unknown; waiting for space could take for ever
             log.critical("outcomes_lost", count=len(kept), reason=str(error))
             for waiting in kept:
-                waiting.error = error
-                waiting.done.set()
+                waiting.over(error)
             return
         self._queue[:0] = kept
         if kept:
@@ -206,8 +215,7 @@ class EventLog:
         self._cause = cause
         self._failure = cause if isinstance(cause, StoreError) else StoreError(f"the event log has stopped: {cause!r}")
         for waiting in (*batch, *self._queue):
-            waiting.error = self._failure
-            waiting.done.set()
+            waiting.over(self._failure)
         self._queue.clear()
         self._over = True
         self._call.set()
@@ -263,12 +271,10 @@ class EventLog:
             raise self._failure
         if self._closing:
             raise StoreError("the event log is closed")
-        waiting = _Waiting(item, essential, trio.Event())
+        waiting = _Waiting(item, essential, trio.lowlevel.current_task())
         self._queue.append(waiting)
         self._next()
-        await waiting.done.wait()
-        if waiting.error:
-            raise waiting.error
+        await waiting.wait()
 
     async def flush(self) -> None:
         await self._submit(Write(lambda _: None), essential=True)
