@@ -61,8 +61,8 @@ TASKS: dict[str, Task] = {
             use("grep", "calc.py", pattern="def add", path="project"),
             use("read", "return a - b", path="project/calc.py"),
             shell("cd project && python -m pytest -q 2>&1 | tail -15", "1 failed"),
-            # Another length: CPython takes a .pyc for current that has its source's whole second and size, and a scripted model edits
-            # within the second of the clone.
+            # Another length: CPython takes a .pyc for current that has its source's whole second and size, and a scripted model
+            # edits within the second of the clone.
             use("edit", path="project/calc.py", old="a - b", new="sum((a, b))"),
             shell("cd project && python -m pytest -q", "1 passed"),
             shell(

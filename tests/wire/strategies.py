@@ -34,7 +34,7 @@ primitives: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def values(target: Any) -> st.SearchStrategy[Any]:
-    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `list[T]`, `dict[str, T]`, a union, an attrs class or Struct."""
+    """Values of a wire type: a primitive, a Literal, `tuple[T, ...]`, `list[T]`, `dict[str, T]`, a union, a class."""
     if target in primitives:
         return primitives[target]
     origin, inner = get_origin(target), get_args(target)
