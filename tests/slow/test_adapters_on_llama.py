@@ -12,6 +12,7 @@ import httpx2
 import pytest
 import trio
 
+from agentd.core.health import at_once
 from agentd.ports import Delta, Message, PartText, Prompt, Provider, ToolSpec
 from agentd.providers.catalog import Catalog
 from agentd.providers.chat_dialect import ChatDialect
@@ -22,7 +23,7 @@ from agentd.providers.messages_dialect import MessagesDialect
 from agentd.providers.ollama_dialect import OllamaDialect
 from agentd.providers.responses_dialect import ResponsesDialect
 from agentwire.config import ProviderConfig, Timeouts
-from agentwire.errors import AuthFailed, ContextTooLong
+from agentwire.errors import AuthFailed, ContextTooLong, ProviderDown
 from agentwire.types import StopReason, Text, ToolCall, ToolResult
 from agentwire.weights import EMBEDDED
 from tests.fakes.history import valid
@@ -84,7 +85,17 @@ def prompt(words: str, *, begun: str = "", max_output: int = 40, system: str = S
 
 
 async def ask(provider: Provider, prompt: Prompt) -> tuple[Whole, int]:
-    """The reply, and in how many pieces its text came."""
+    """The reply, and in how many pieces its text came. What met a closing connection is sent again, as the
+    router does."""
+    try:
+        return await _answer(provider, prompt)
+    except ProviderDown as error:
+        if not at_once(error):
+            raise
+    return await _answer(provider, prompt)
+
+
+async def _answer(provider: Provider, prompt: Prompt) -> tuple[Whole, int]:
     deltas: list[Delta] = []
     with trio.fail_after(PATIENCE):
         async with provider.stream(prompt) as stream:
