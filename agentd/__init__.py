@@ -1,1 +1,3 @@
-"""agentd: the daemon that holds sessions, turns, tools and models."""
+"""agentd: the daemon that holds sessions, turns, tasks, tools and models."""
+
+from agentd import slim as slim

@@ -6,7 +6,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 
@@ -40,11 +40,12 @@ from agentd.store.keeping.keeper import StoreKeeper
 from agentd.store.log import EventLog
 from agentd.store.opening import open_sound
 from agentd.systemd import watchdog
-from agentd.toolsources.files import FileTools, ripgrep
+from agentd.toolsources.files import specs as file_specs
 from agentd.toolsources.functions import FunctionTools
+from agentd.toolsources.late import Late
 from agentd.toolsources.sandbox.bubblewrap import Bubblewrap
 from agentd.toolsources.shell.tools import ShellTools
-from agentd.toolsources.web import WebTools
+from agentd.toolsources.web import specs as web_specs
 from agentd.wiring_models import aliases_of, foreign
 from agentd.wiring_providers import Providers
 from agentwire import __version__
@@ -97,7 +98,7 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         walls = Bubblewrap(config.paths.cache, lambda: latest.config.sandbox.mode)
         spawner = TrioSpawner(umask=umask, walls=walls)
         sources: list[ToolSource] = [
-            FileTools(spawner, umask=umask, ripgrep=ripgrep.find()),
+            Late("files", file_specs.ALL, lambda: _file_tools(spawner, umask)),
             FunctionTools(config.paths.tools, spawner, lambda: latest.config.tools.functions, walled=True),
         ]
         try:
@@ -105,6 +106,19 @@ async def build(config: Config, process: Process, umask: int) -> AsyncIterator[t
         finally:
             with trio.move_on_after(2, shield=True):
                 await providers.aclose()
+
+
+def _file_tools(spawner: Spawner, umask: int) -> ToolSource:
+    from agentd.toolsources.files.ripgrep import find
+    from agentd.toolsources.files.source import FileTools
+
+    return FileTools(spawner, umask=umask, ripgrep=find())
+
+
+def _web_tools(private: Callable[[], Sequence[str]]) -> ToolSource:
+    from agentd.toolsources.web.source import WebTools
+
+    return WebTools(private)
 
 
 def restore_now(path: str, source: str) -> StoreRestored:
@@ -146,7 +160,7 @@ def _assemble(
     sources = [
         *sources,
         ShellTools(spawner, lambda: current.tools.timeout),
-        WebTools(lambda: current.tools.private_hosts),
+        Late("web", web_specs.ALL, lambda: _web_tools(lambda: current.tools.private_hosts)),
         SessionTools(store, lambda session: core.sessions.handles(session)),  # noqa: PLW0108 - there is no core yet
     ]
     core = assemble(

@@ -10,7 +10,8 @@ from pathlib import Path
 import trio
 
 from agentd.spawn import TrioSpawner
-from agentd.toolsources.files import FileTools, ripgrep
+from agentd.toolsources.files import ripgrep
+from agentd.toolsources.files.source import FileTools
 from benchmarks.common import ROOT, Lab
 from benchmarks.figures import Figure, quiet
 from tests.fakes.file_calls import FileCalls

@@ -5,6 +5,7 @@ Who may import whom is import-linter's business (pyproject.toml); here stands wh
 
 from __future__ import annotations
 
+import linecache
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,10 @@ LOADED_ON_FIRST_USE = {"anthropic", "openai", "httpx2", "pydantic", "prompt_tool
 """What an idle daemon must not load: the model libraries cost 20-70 MB and a second of start. (structlog loads asyncio.)"""
 
 
-def loaded_by(code: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has after `code`, beyond what it starts with."""
-    report = f"import sys; before = set(sys.modules)\n{code}\nprint(*{{name.split('.')[0] for name in set(sys.modules) - before}})"
+def loaded_by(code: str, *, whole: bool = False) -> set[str]:
+    """The top-level modules (`whole`: all) that a fresh interpreter has after `code`, beyond what it starts with."""
+    name = "name" if whole else "name.split('.')[0]"
+    report = f"import sys; before = set(sys.modules)\n{code}\nprint(*{{{name} for name in set(sys.modules) - before}})"
     # -S keeps out what site's .pth files import; the path is given instead.
     path = repr([str(ROOT), str(ROOT / "shared"), *(entry for entry in sys.path if entry)])
     answer = subprocess.run(
@@ -66,6 +68,21 @@ SESSION_VERBS = [f"session.{module}" for module in ("listing", "reading", "chang
 def test_other_commands_load_no_library(command: str) -> None:
     """The commands of a script stay on the standard library too."""
     assert loaded_by(f"import agentctl.commands.{command}") & STANDARD_ONLY == set()
+
+
+def test_daemon_starts_without_what_few_need() -> None:
+    """The code of file and web tools, of the shell's grammar and of repairs is loaded when it is needed: 1.5 MB."""
+    loaded = loaded_by("import agentd.main, agentd.systemd, agentd.process, agentd.wiring", whole=True)
+    assert "agentd.toolsources.shell.tools" in loaded
+    for rare in ("toolsources.files.source", "toolsources.web.source", "toolsources.bash_words", "store.repair.repair"):
+        assert f"agentd.{rare}" not in loaded
+
+
+def test_sources_of_generated_methods_are_not_kept() -> None:
+    """attrs leaves the text of each class's methods with `linecache`, for debuggers: a megabyte in the daemon."""
+    import agentd.daemon  # noqa: F401 - its classes are attrs'
+
+    assert [name for name in linecache.cache if name.startswith("<attrs generated") and ".agentd." in name.replace(" ", ".")] == []
 
 
 def test_daemon_starts_without_models() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agentd.ports import ToolContext, ToolSource
 from agentd.spawn import TrioSpawner
-from agentd.toolsources.files import FileTools
+from agentd.toolsources.files.source import FileTools
 from agentd.toolsources.functions import FunctionTools
+from agentd.toolsources.late import Late
 from agentd.toolsources.shell.tools import ShellTools
 from agentwire.errors import ToolError
 from agentwire.types import Access, Text
@@ -110,6 +111,12 @@ def files(folder: Path, box: Mailbox) -> Case:
     return Case(FileTools(TrioSpawner(), umask=0o022), box, echo, missing, wait)
 
 
+def late(folder: Path, box: Mailbox) -> Case:
+    """The same, loaded by its first call."""
+    case = files(folder, box)
+    return evolve(case, source=Late("files", case.source.specs(), lambda: case.source))
+
+
 def shell(folder: Path, box: Mailbox) -> Case:
     """Commands echo files, for a command line has an end."""
 
@@ -128,7 +135,7 @@ def reads(path: Path) -> tuple[Access, ...]:
     return (Access(kind="read", target=str(path)),)
 
 
-@pytest.fixture(params=["fake", "functions", "files", "shell"])
+@pytest.fixture(params=["fake", "functions", "files", "late", "shell"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path, box: Mailbox) -> AsyncIterator[Case]:
     """A source that has been started and refreshed, as the daemon does it."""
     (tmp_path / "tools.py").write_text(FILE.format(box=box.path))
@@ -136,6 +143,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path, box: Mailbox) -> 
         "fake": lambda: Case(fake(box), box),
         "functions": lambda: Case(FunctionTools(str(tmp_path), TrioSpawner()), box),
         "files": lambda: files(tmp_path, box),
+        "late": lambda: late(tmp_path, box),
         "shell": lambda: shell(tmp_path, box),
     }
     case = cases[request.param]()

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, define, evolve
 
 from agentd.ports import ToolContext, ToolOutcome
-from agentd.toolsources.files import FileTools
+from agentd.toolsources.files.source import FileTools
 from agentwire.errors import ToolError
 from agentwire.types import Access, BlobRef, Text
 

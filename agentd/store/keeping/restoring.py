@@ -8,7 +8,6 @@ import apsw
 from attrs import frozen
 
 from agentd.store import files, history
-from agentd.store.repair.repair import copy
 from agentd.store.transaction import opened, transaction
 from agentwire.errors import InvalidParams, NotFound, StorageFull, StoreError
 
@@ -37,6 +36,8 @@ def prepare(path: str, source: str, now: float) -> Restored:
     Error handling: NotFound; ConfigError for a newer schema; InvalidParams for what is no sound backup; StorageFull. Nothing has
     happened then.
     """
+    from agentd.store.repair.repair import copy  # nobody needs it but for this
+
     source = choose(path, source, now)
     part = files.part_of(path)
     files.remove(part)

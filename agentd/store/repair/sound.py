@@ -21,7 +21,6 @@ from agentd.store.derived import rebuild
 from agentd.store.migrations import STEPS, has_table, is_ours, upgrade
 from agentd.store.repair.hearsay import line_of
 from agentd.store.repair.pages import Wal, read_wal
-from agentd.store.repair.repair import repair
 from agentd.store.transaction import opened, transaction
 
 log = structlog.get_logger()
@@ -68,7 +67,7 @@ def make_sound(path: str, index: Indexer, now: float) -> Soundness:
     marked = os.path.exists(files.damaged_mark(path))
     wal = _wal(path)
     if reason := _emptied(path) or _torn(wal, path, now):
-        repair(path, index, now, reason)
+        _repair(path, index, now, reason)
         clean, unchecked = False, False
     else:
         clean, unchecked = _examine(path, index, now, marked=marked, doubt=_doubt(wal))
@@ -148,8 +147,14 @@ def _examine(path: str, index: Indexer, now: float, *, marked: bool, doubt: str)
             return True, False
         clean, problems = False, [Problem(str(error))]
     if problems:
-        repair(path, index, now, problems[0].text)
+        _repair(path, index, now, problems[0].text)
     return clean, not clean and not problems and not marked and size > _WHOLE
+
+
+def _repair(path: str, index: Indexer, now: float, reason: str) -> None:
+    from agentd.store.repair.repair import repair  # nobody needs it where nothing is damaged
+
+    repair(path, index, now, reason)
 
 
 def _too_short(error: Exception) -> bool:

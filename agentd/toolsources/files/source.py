@@ -20,7 +20,7 @@ from attrs import evolve
 from agentd.ports import Place, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentd.toolsources.arguments import structured
 from agentd.toolsources.environment import built
-from agentd.toolsources.files import changing, specs
+from agentd.toolsources.files import changing
 from agentd.toolsources.files.arguments import Edit, Glob, Grep, Read, Write
 from agentd.toolsources.files.globbing import glob
 from agentd.toolsources.files.known import Memory
@@ -30,6 +30,7 @@ from agentd.toolsources.files.patterns import compile_pattern, split_absolute
 from agentd.toolsources.files.reading import meant, read
 from agentd.toolsources.files.ripgrep import Ripgrep, UnsupportedError
 from agentd.toolsources.files.searching import SECONDS, Search
+from agentd.toolsources.files.specs import ALL
 from agentd.toolsources.files.walking import Deadline
 from agentwire.errors import ToolError
 from agentwire.types import Access, AccessKind, Image, ResultPart, Text
@@ -59,7 +60,6 @@ class FileTools:
         self._memory = Memory()
         self._threads = trio.CapacityLimiter(_AT_ONCE)
         self._changing: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
-        self._specs = (specs.READ, specs.WRITE, specs.EDIT, specs.GLOB, specs.GREP)
         self._calls: dict[str, Call] = {
             "read": self._read,
             "write": self._write,
@@ -75,7 +75,7 @@ class FileTools:
         """They never change."""
 
     def specs(self) -> Sequence[ToolSpec]:
-        return self._specs
+        return ALL
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         """One path, links resolved. An edit only writes: what it shows has been read before."""

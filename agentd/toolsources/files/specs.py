@@ -69,3 +69,4 @@ GREP = _spec(
     mode={"enum": ["content", "files", "count"], "description": "matching lines (default), only paths, or matches per file"},
     limit={"type": "integer", "minimum": 1, "maximum": 5000, "description": "matching lines, or files (200)"},
 )
+ALL = (READ, WRITE, EDIT, GLOB, GREP)

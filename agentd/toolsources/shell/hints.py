@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from agentd.ports import Sandbox
-from agentd.toolsources.bash_words import Unclear, lex
 
 _NETWORK = re.compile(
     r"could not resolve|couldn't resolve|temporary failure (?:in name resolution|resolving)|name or service not known"
@@ -36,6 +35,8 @@ def leaves_behind(command: str) -> bool:
     """Whether it starts something with `&` and does not wait: inside of walls nobody sees what the end of the shell has ended."""
     if "&" not in command:
         return False
+    from agentd.toolsources.bash_words import Unclear, lex  # loaded by now: the command has been judged
+
     try:
         tokens = lex(command).tokens
     except Unclear:

@@ -17,7 +17,6 @@ from attrs import evolve, frozen
 
 from agentd.ports import Place, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentd.toolsources.arguments import structured
-from agentd.toolsources.bash_syntax import accesses_of
 from agentd.toolsources.environment import FALLBACK_PATH, built
 from agentd.toolsources.shell import job
 from agentd.toolsources.shell.hints import hints, leaves_behind
@@ -96,6 +95,8 @@ class ShellTools:
         if name == job.NAME:
             job.parse(arguments)
             return ()
+        from agentd.toolsources.bash_syntax import accesses_of  # not before there is a command
+
         asked = structured(arguments, ShellArguments)
         cwd = os.path.realpath(self._cwd(asked, place))
         found = accesses_of(asked.command, cwd, place.roots, self._home)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentd.spawn import TrioSpawner
-from agentd.toolsources.files import FileTools
+from agentd.toolsources.files.source import FileTools
 from tests.fakes.file_calls import FileCalls
 
 

@@ -14,7 +14,7 @@ from agentd.core.permit import Policy, of_lists
 from agentd.ports import NewEvent
 from agentd.spawn import TrioSpawner
 from agentd.store.opening import open_inline
-from agentd.toolsources.files import FileTools
+from agentd.toolsources.files.source import FileTools
 from agentwire.types import Access, Image, Text, ToolCall
 from tests.core.logs import accepted, begun, created, planned, replied, started
 from tests.fakes.house import SETTINGS, House, TrioClock, open_house

@@ -15,10 +15,11 @@ from attrs import evolve
 
 from agentd.ports import Process, Profile, Sandbox
 from agentd.spawn import TrioSpawner
-from agentd.toolsources.files import FileTools, ripgrep
+from agentd.toolsources.files import ripgrep
 from agentd.toolsources.files.arguments import Grep
 from agentd.toolsources.files.matches import Report
 from agentd.toolsources.files.searching import SLOW, Search
+from agentd.toolsources.files.source import FileTools
 from agentd.toolsources.files.walking import Deadline
 from agentwire.errors import SandboxUnavailable, ToolError
 from tests.fakes.file_calls import FileCalls, text_of

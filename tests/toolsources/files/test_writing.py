@@ -10,8 +10,8 @@ from pathlib import Path
 import trio
 
 from agentd.spawn import TrioSpawner
-from agentd.toolsources.files import FileTools
 from agentd.toolsources.files.known import Known
+from agentd.toolsources.files.source import FileTools
 from agentd.toolsources.files.writing import replace
 from agentwire.errors import ToolError
 from tests.fakes.file_calls import FileCalls

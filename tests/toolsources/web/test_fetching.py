@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from agentd.ports import Place, ToolContext
-from agentd.toolsources.web import WebTools
 from agentd.toolsources.web.fetching import MOST_BYTES
+from agentd.toolsources.web.source import WebTools
 from agentwire.errors import ToolError
 from agentwire.types import Access, BlobRef, Image, Text
 from tests.fakes.raw_server import Do, Step, raw_server
