@@ -38,6 +38,9 @@ _PER_TOKEN = 4  # characters, where no tokens are reported
 
 _FURTHER: Sequence[CheckName] = ("first token", "streaming", "tool call", "structured output", "usage")
 
+_OF_THE_KEY = (AuthFailed, OutOfCredit, RateLimited)
+"""What another key may not meet."""
+
 _SKIPPED = tuple([ModelCheck(name=name, outcome="skipped") for name in _FURTHER])
 
 _HELLO = "Say hello."
@@ -112,20 +115,21 @@ async def check_model(
     def remedy(error: ProviderError) -> str:
         return _remedy(error, f"{provider.name}/{model}", pullable=pullable)
 
-    heard = await ask(_WORDS)
-    checks = [_connect(heard, provider, remedy)]
-    for key in range(1, provider.keys if heard.connected is not None else 0):
-        other = await ask(_HELLO, key=key)
-        if other.connected is None:
-            checks = [_connect(other, provider, remedy, key)]
+    heard, key = await ask(_WORDS), 0
+    tried = {0: heard}
+    for further in range(1, provider.keys if heard.connected is not None or isinstance(heard.error, _OF_THE_KEY) else 0):
+        other = tried[further] = await ask(_HELLO if heard.connected is not None else _WORDS, key=further)
+        if heard.connected is None and other.connected is not None:
+            heard, key = other, further
+    connected = _connected(tried, provider, remedy)
     if heard.connected is None:
-        return (*checks, *_SKIPPED)
-    checks += [_first_token(heard, remedy), _streaming(heard, remedy)]
+        return (connected, *_SKIPPED)
+    checks = [connected, _first_token(heard, remedy), _streaming(heard, remedy)]
     if provider.limits(model).tools:
-        checks.append(_tool_call(await ask(_ASK_TOOL, tools=(_TOOL,)), remedy))
+        checks.append(_tool_call(await ask(_ASK_TOOL, tools=(_TOOL,), key=key), remedy))
     else:
         checks.append(ModelCheck(name="tool call", outcome="skipped", detail="it is configured to have none"))
-    answer = await ask(_ASK_SCHEMA, schema=_CITY)
+    answer = await ask(_ASK_SCHEMA, schema=_CITY, key=key)
     reason = "" if answer.error else await rejection(_CITY, answer.text)
     return (*checks, _structured(answer, reason, remedy), _usage(heard))
 
@@ -133,7 +137,7 @@ async def check_model(
 def unreached(provider: Provider, error: ProviderError, seconds: float) -> tuple[ModelCheck, ...]:
     """The checks of a provider that could not even say which models it has: to ask it took so long."""
     heard = Heard(0.0, trio.current_time, ended=seconds, error=error)
-    return (_connect(heard, provider, lambda error: _remedy(error, f"{provider.name}/", pullable=False)), *_SKIPPED)
+    return (_connected({0: heard}, provider, lambda error: _remedy(error, f"{provider.name}/", pullable=False)), *_SKIPPED)
 
 
 async def _hear(provider: Provider, prompt: Prompt, now: Callable[[], float]) -> Heard:
@@ -156,16 +160,25 @@ async def _hear(provider: Provider, prompt: Prompt, now: Callable[[], float]) ->
 _Remedy = Callable[[ProviderError], str]
 
 
-def _connect(heard: Heard, provider: Provider, remedy: _Remedy, key: int = 0) -> ModelCheck:
-    if heard.connected is not None:
+def _connected(tried: Mapping[int, Heard], provider: Provider, remedy: _Remedy) -> ModelCheck:
+    """Of all keys that were tried: one that cannot be used is a failure, for a part of all requests will be made with it."""
+    failed = {
+        key: _failed("connect", heard.seconds, heard.error, remedy)
+        for key, heard in tried.items()
+        if heard.connected is None and heard.error is not None
+    }
+    if not failed:
+        heard = tried[0]
+        assert heard.connected is not None
         return ModelCheck(name="connect", outcome="ok", seconds=heard.connected - heard.began, detail=provider.status()[1])
-    assert heard.error is not None
-    failed = _failed("connect", heard.seconds, heard.error, remedy)
+    key, first = next(iter(failed.items()))
     if provider.keys == 1:
-        return failed
-    which = f"key {key + 1} of {provider.keys}"
-    told = _POOLED.format(which=which) if isinstance(heard.error, AuthFailed) else failed.remedy
-    return evolve(failed, detail=f"{which}: {failed.detail}", remedy=told)
+        return first
+    names = {key: f"key {key + 1} of {provider.keys}" for key in failed}
+    told = first.remedy
+    if isinstance(tried[key].error, AuthFailed):
+        told = _POOLED.format(which=", ".join(name for key, name in names.items() if isinstance(tried[key].error, AuthFailed)))
+    return evolve(first, detail="; ".join(f"{names[key]}: {check.detail}" for key, check in failed.items()), remedy=told)
 
 
 def _first_token(heard: Heard, remedy: _Remedy) -> ModelCheck:

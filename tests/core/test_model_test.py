@@ -86,6 +86,28 @@ async def test_every_key() -> None:
     assert checks["connect"].remedy.startswith("Replace key 3 of 3")
 
 
+async def test_the_first_key_is_refused() -> None:
+    """The others are tried, and the rest with the first of them that works; every one that does not is named."""
+    revoked, empty = Play(entering=AuthFailed("revoked")), Play(entering=OutOfCredit("empty"))
+    host = Host("a", revoked, WORDS, empty, revoked, CALLED, FOLLOWED, keys=4)
+    checks: dict[str, ModelCheck] = {one.name: one for one in await check_model(host, "one")}
+    assert [key for _, key in host.asked] == [0, 1, 2, 3, 1, 1]
+    assert outcomes(checks) == ["failed", *["ok"] * 5]
+    assert checks["connect"].detail == "key 1 of 4: revoked; key 3 of 4: empty; key 4 of 4: revoked"
+    assert checks["connect"].remedy.startswith("Replace key 1 of 4, key 4 of 4 ")
+
+
+async def test_no_key_works() -> None:
+    """Each is named, and nothing further is tried; where the host is down one is enough."""
+    host = Host("a", Play(entering=AuthFailed("revoked")), Play(entering=OutOfCredit("empty")), keys=2)
+    checks: dict[str, ModelCheck] = {one.name: one for one in await check_model(host, "one")}
+    assert outcomes(checks) == ["failed", *["skipped"] * 5]
+    assert checks["connect"].detail == "key 1 of 2: revoked; key 2 of 2: empty"
+    silent = Host("a", Play(entering=down()), keys=2)
+    await check_model(silent, "one")
+    assert [key for _, key in silent.asked] == [0]
+
+
 @pytest.mark.parametrize(
     ("name", "variable"),
     [
