@@ -30,10 +30,11 @@ _GATHERED = 256 * 1024  # encrypted bytes in memory before they are sent
 class Link:
     """Without TLS. Every method may raise OSError for a connection that broke (ssl.SSLError is one)."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_arrivals", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
+        self._arrivals = here()  # open from the first connection on, not from the first reply that comes in pieces
 
     async def send(self, blocks: Iterable[bytes]) -> None:
         """All of `blocks`, in order, without joining them."""
@@ -58,7 +59,7 @@ class Link:
 
     async def arrivals(self, arrived: Callable[[], bool]) -> None:
         """Call `arrived` whenever `take` may have something, until it returns True: see `Arrivals.each`."""
-        await here().each(self._socket.fileno(), arrived)
+        await self._arrivals.each(self._socket.fileno(), arrived)
 
     def take(self) -> bytes | None:
         """What is there now, as `receive` has it; None if nothing is."""
