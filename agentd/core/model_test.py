@@ -1,7 +1,8 @@
 """Whether a model can be used, and what to do if not: a few short requests straight to its provider, without failover.
 
 The first is an ordinary one, of which it is seen how fast and in how many pieces the reply comes and whether it is accounted for;
-the others want a tool call, and an answer that follows a schema. Each further API key is asked to say hello.
+the others want a tool call, and an answer that follows a schema. Of several API keys each is tried, and the
+first that works is used for all but that.
 """
 
 from __future__ import annotations

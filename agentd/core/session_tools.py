@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-import trio
-
-from agentd.ports import Place, Store, ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import FixedTools, Place, Store, ToolContext, ToolOutcome, ToolSpec
 from agentwire import events as ev
 from agentwire.convert import structure
 from agentwire.errors import InvalidParams, ToolError
@@ -74,10 +72,11 @@ _OUTPUT_READ: Final = ToolSpec(
 _SPECS: Final = (_TODO, _ASK_USER, _OUTPUT_READ)
 
 
-class SessionTools:
+class SessionTools(FixedTools):
     """A `ports.ToolSource`. `handles`: the blobs that a session's messages name."""
 
     name = "session"
+    offered = _SPECS
 
     def __init__(self, store: Store, handles: Callable[[str], Collection[str]]) -> None:
         self._store, self._handles = store, handles
@@ -86,15 +85,6 @@ class SessionTools:
             "ask_user": self._ask_user,
             "output_read": self._output_read,
         }
-
-    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        task_status.started()
-
-    async def refresh(self) -> None:
-        """There is nothing to look for."""
-
-    def specs(self) -> Sequence[ToolSpec]:
-        return _SPECS
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         return ()

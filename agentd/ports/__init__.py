@@ -48,7 +48,7 @@ from agentd.ports.storage import (
     UsageKey,
     day_of,
 )
-from agentd.ports.tools import Jobs, Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
+from agentd.ports.tools import FixedTools, Jobs, Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 
 __all__ = [
     "PER_MESSAGE",
@@ -61,6 +61,7 @@ __all__ = [
     "Clock",
     "Delta",
     "Fetched",
+    "FixedTools",
     "IdemKey",
     "IndexChange",
     "Indexer",

@@ -125,3 +125,18 @@ class ToolSource(Protocol):
 
         Error handling: raises ToolError for what the model should read as the result; anything else is a bug of the source.
         """
+
+
+class FixedTools:
+    """What a `ToolSource` needs besides `accesses` and `call` if its tools, `offered`, never change and nothing of it runs."""
+
+    offered: Sequence[ToolSpec]
+
+    async def run(self, *, task_status: Any) -> None:
+        task_status.started()
+
+    async def refresh(self) -> None:
+        """There is nothing to look for."""
+
+    def specs(self) -> Sequence[ToolSpec]:
+        return self.offered

@@ -6,27 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from agentd.ports import Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
+from agentd.ports import FixedTools, Place, ToolContext, ToolOutcome, ToolSource, ToolSpec
 from agentwire.types import Access
 
 
-class Late:
+class Late(FixedTools):
     """What is offered is known before, and never changes: `specs`. `load` makes the source, which runs nothing of its own.
 
     A daemon in which nobody calls such a tool does without its modules.
     """
 
     def __init__(self, name: str, specs: Sequence[ToolSpec], load: Callable[[], ToolSource]) -> None:
-        self.name, self._specs, self._load = name, specs, load
-
-    async def run(self, *, task_status: Any) -> None:
-        task_status.started()
-
-    async def refresh(self) -> None:
-        """They never change."""
-
-    def specs(self) -> Sequence[ToolSpec]:
-        return self._specs
+        self.name, self.offered, self._load = name, specs, load
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         return self._source.accesses(name, arguments, place)

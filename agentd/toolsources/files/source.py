@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 from attrs import evolve
 
-from agentd.ports import Place, Spawner, ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import FixedTools, Place, Spawner, ToolContext, ToolOutcome
 from agentd.toolsources.arguments import structured
 from agentd.toolsources.environment import built
 from agentd.toolsources.files import changing
@@ -46,7 +46,7 @@ _ARGUMENTS: dict[str, Any] = {"read": Read, "write": Write, "edit": Edit, "glob"
 Call = Callable[[Mapping[str, Any], ToolContext], Awaitable[ToolOutcome]]
 
 
-class FileTools:
+class FileTools(FixedTools):
     """read, write, edit, glob, grep. `umask`: the user's, for files and directories that are made; `ripgrep`: the program.
 
     Resource handling: a cancelled call that reads leaves its thread alone, which ends at its next piece; one that writes waits
@@ -54,6 +54,7 @@ class FileTools:
     """
 
     name = "files"
+    offered = ALL
 
     def __init__(self, spawner: Spawner, *, umask: int, ripgrep: str | None = None) -> None:
         self._spawner, self._umask, self._ripgrep = spawner, umask, ripgrep
@@ -67,15 +68,6 @@ class FileTools:
             "glob": self._glob,
             "grep": self._grep,
         }
-
-    async def run(self, *, task_status: Any) -> None:
-        task_status.started()
-
-    async def refresh(self) -> None:
-        """They never change."""
-
-    def specs(self) -> Sequence[ToolSpec]:
-        return ALL
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         """One path, links resolved. An edit only writes: what it shows has been read before."""

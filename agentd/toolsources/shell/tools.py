@@ -15,7 +15,7 @@ import msgspec
 import trio
 from attrs import evolve, frozen
 
-from agentd.ports import Place, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import FixedTools, Place, Profile, Spawner, ToolContext, ToolOutcome, ToolSpec
 from agentd.toolsources.arguments import structured
 from agentd.toolsources.environment import FALLBACK_PATH, built
 from agentd.toolsources.shell import job
@@ -71,7 +71,7 @@ class ShellArguments:
     description: str = ""
 
 
-class ShellTools:
+class ShellTools(FixedTools):
     """`timeout`: seconds that a command gets which does not say."""
 
     name = "shell"
@@ -80,16 +80,7 @@ class ShellTools:
         self._spawner, self._timeout = spawner, timeout
         self._home = os.path.expanduser("~")
         self._shell = shutil.which("bash", path=FALLBACK_PATH) or "/bin/sh"
-        self._specs = (_shell_spec(), job.spec())
-
-    async def run(self, *, task_status: Any) -> None:
-        task_status.started()
-
-    async def refresh(self) -> None:
-        """Nothing changes."""
-
-    def specs(self) -> Sequence[ToolSpec]:
-        return self._specs
+        self.offered = (_shell_spec(), job.spec())
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         if name == job.NAME:

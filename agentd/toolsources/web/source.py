@@ -8,7 +8,7 @@ from typing import Any, Final
 import trio
 from attrs import field, frozen
 
-from agentd.ports import Place, ToolContext, ToolOutcome, ToolSpec
+from agentd.ports import FixedTools, Place, ToolContext, ToolOutcome
 from agentd.toolsources.arguments import structured
 from agentd.toolsources.web import text as _text
 from agentd.toolsources.web.address import Target, target_of
@@ -25,22 +25,14 @@ class _Fetch:
     url: str = field()
 
 
-class WebTools:
+class WebTools(FixedTools):
     """`private`: the hosts (name, or name:port) that may be reached although they are not on the public internet."""
 
     name = "web"
+    offered = ALL
 
     def __init__(self, private: Callable[[], Sequence[str]] = tuple) -> None:
         self._private = private
-
-    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        task_status.started()
-
-    async def refresh(self) -> None:
-        """There is nothing to look for."""
-
-    def specs(self) -> Sequence[ToolSpec]:
-        return ALL
 
     def accesses(self, name: str, arguments: Mapping[str, Any], place: Place) -> Sequence[Access]:
         return (Access(kind="network", target=target_of(structured(arguments, _Fetch).url).host),)
